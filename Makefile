@@ -1,0 +1,50 @@
+# `make` lists what there is. CI runs the same targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup engine demo test lint types unit integration format benchmark clean
+
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml
+	@scripts/setup $(PYTHON) $(VENV)
+	@touch $@
+
+setup: $(READY) ## Make the virtual environment with everything for development
+
+engine: ## See that a Docker Engine answers; on Debian as root, install and start one
+	@scripts/engine
+
+demo: setup engine ## Train, pack, build, run, predict and inspect the breast-cancer example
+	@examples/demo $(BIN)
+
+test: lint types unit integration ## Everything that CI checks
+
+lint: setup ## ruff: style and common errors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup ## mypy, strict, on both packages
+	$(BIN)/mypy
+
+unit: setup ## Tests that need no engine
+	$(BIN)/pytest -m "not engine"
+
+integration: setup engine ## Tests against a real Docker Engine and a real registry
+	@scripts/test-tools
+	$(BIN)/pytest -m engine
+
+format: setup ## Let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmark: setup engine ## Measure builds beside a hand-written Dockerfile
+	$(BIN)/python -m benchmarks.build
+
+clean: ## Remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

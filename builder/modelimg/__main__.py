@@ -1,0 +1,7 @@
+"""``python -m modelimg``."""
+
+from __future__ import annotations
+
+from modelimg.cli import main
+
+main()

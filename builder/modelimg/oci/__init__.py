@@ -1,0 +1,1 @@
+"""The OCI image spec, knowing nothing of models."""

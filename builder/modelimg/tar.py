@@ -1,0 +1,255 @@
+"""The one deterministic tar writer: ordered entries in, the same bytes out on every host.
+
+Byte-sorted paths; uid and gid 0 with empty names; one constant mtime; ustar, with a PAX record only where a name
+or a size does not fit (POSIX.1-2001, pax interchange format). Contents are opened one at a time and streamed, so
+memory does not grow with the layer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal, Protocol
+
+from modelimg.errors import LayerError
+from modelimg.oci.values import Digest
+
+MTIME = 315532800
+"""1980-01-01T00:00:00Z, the oldest date that a zip can hold; older ones make some programs refuse a file."""
+
+_BLOCK = 512
+_RECORD = 20 * _BLOCK
+_CHUNK = 1 << 20
+_MAX_OCTAL_SIZE = 8**11 - 1
+
+Kind = Literal["file", "directory", "symlink"]
+_TYPEFLAG: dict[Kind, bytes] = {"file": b"0", "directory": b"5", "symlink": b"2"}
+
+
+class Content(Protocol):
+    """Where a file's bytes come from. Opened when they are written, never before."""
+
+    def open(self) -> BinaryIO:
+        """A fresh stream of the whole content."""
+        ...
+
+
+@dataclass(frozen=True)
+class BytesContent:
+    """Bytes that are at hand."""
+
+    data: bytes
+
+    def open(self) -> BinaryIO:
+        """See `Content`."""
+        return io.BytesIO(self.data)
+
+
+@dataclass(frozen=True)
+class FileContent:
+    """A file on the host."""
+
+    path: Path
+
+    def open(self) -> BinaryIO:
+        """See `Content`."""
+        return self.path.open("rb")
+
+
+@dataclass(frozen=True)
+class SliceContent:
+    """A run of bytes in a larger file, such as a spool of many small files."""
+
+    path: Path
+    offset: int
+    size: int
+
+    def open(self) -> BinaryIO:
+        """See `Content`."""
+        stream = self.path.open("rb")
+        stream.seek(self.offset)
+        return stream
+
+
+@dataclass(frozen=True)
+class ZipContent:
+    """A member of an open zip archive, such as a wheel."""
+
+    archive: zipfile.ZipFile
+    name: str
+
+    def open(self) -> BinaryIO:
+        """See `Content`."""
+        return self.archive.open(self.name)  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing in a tree.
+
+    Attributes:
+        path: relative, ``/``-separated, without a leading or trailing slash.
+        kind: ``file``, ``directory`` or ``symlink``.
+        mode: permission bits; ``make_*`` give the constants that our own layers use.
+        size: bytes of a file's content.
+        content: a file's bytes.
+        target: where a symlink points.
+    """
+
+    path: str
+    kind: Kind
+    mode: int
+    size: int = 0
+    content: Content | None = None
+    target: str = ""
+
+
+def make_file(path: str, content: Content, size: int, *, executable: bool = False) -> Entry:
+    """A regular file, mode 0644 or 0755."""
+    return Entry(path, "file", 0o755 if executable else 0o644, size, content)
+
+
+def make_text(path: str, text: str) -> Entry:
+    """A regular file of UTF-8 text."""
+    data = text.encode()
+    return make_file(path, BytesContent(data), len(data))
+
+
+def make_directory(path: str, mode: int = 0o755) -> Entry:
+    """A directory, mode 0755 unless said otherwise."""
+    return Entry(path, "directory", mode)
+
+
+def make_symlink(path: str, target: str) -> Entry:
+    """A symbolic link."""
+    return Entry(path, "symlink", 0o777, target=target)
+
+
+@dataclass(frozen=True)
+class TarSummary:
+    """What was written: the sha256 of the bytes (a layer's diff_id) and their count."""
+
+    digest: Digest
+    size: int
+
+
+def write_tar(entries: Iterable[Entry], out: BinaryIO, *, mtime: int = MTIME) -> TarSummary:
+    """Write the entries as a tar, byte-sorted by path.
+
+    Args:
+        entries: in any order; parents are not added.
+        out: takes the bytes; need not be seekable.
+        mtime: seconds since the epoch, on every entry.
+
+    Returns:
+        The digest and size of what was written.
+
+    Raises:
+        LayerError: two entries share a path, a path is absolute or escapes, or a content has not its stated size.
+    """
+    hashing = _HashingWriter(out)
+    previous = None
+    for entry in sorted(entries, key=lambda e: e.path.encode("utf-8", "surrogateescape")):
+        if entry.path == previous:
+            raise LayerError(f"two files would be written to {entry.path!r}")
+        previous = entry.path
+        _check_path(entry)
+        hashing.write(_header(entry, mtime))
+        if entry.kind == "file":
+            _copy(entry, hashing.write)
+    hashing.write(bytes(2 * _BLOCK))
+    hashing.write(bytes(-hashing.size % _RECORD))
+    return TarSummary(Digest(hashing.sha256.hexdigest()), hashing.size)
+
+
+class _HashingWriter:
+    def __init__(self, out: BinaryIO) -> None:
+        self.out, self.size, self.sha256 = out, 0, hashlib.sha256()
+
+    def write(self, data: bytes) -> None:
+        self.out.write(data)
+        self.sha256.update(data)
+        self.size += len(data)
+
+
+def _check_path(entry: Entry) -> None:
+    parts = entry.path.split("/")
+    if not entry.path or any(part in ("", ".", "..") for part in parts) or "\0" in entry.path:
+        raise LayerError(f"{entry.path!r} cannot be a path in a layer: it is empty, absolute or leaves the root")
+
+
+def _copy(entry: Entry, write: Callable[[bytes], None]) -> None:
+    assert entry.content is not None, entry.path  # noqa: S101 - `make_file` gives every file one
+    left = entry.size
+    with entry.content.open() as stream:
+        while left and (chunk := stream.read(min(left, _CHUNK))):
+            write(chunk)
+            left -= len(chunk)
+    if left:
+        raise LayerError(f"{entry.path!r} ended {left} bytes before its stated size of {entry.size}")
+    write(bytes(-entry.size % _BLOCK))
+
+
+def _header(entry: Entry, mtime: int) -> bytes:
+    """The ustar block of an entry, behind a PAX block where the name, link or size does not fit."""
+    name = entry.path.encode("utf-8", "surrogateescape") + (b"/" if entry.kind == "directory" else b"")
+    link = entry.target.encode("utf-8", "surrogateescape")
+    records: dict[str, bytes] = {}
+    prefix, short = _split(name)
+    if short is None or not name.isascii():
+        records["path"] = name
+        prefix, short = b"", name[:100]
+    if len(link) > 100 or not link.isascii():
+        records["linkpath"], link = link, link[:100]
+    size = entry.size
+    if size > _MAX_OCTAL_SIZE:
+        records["size"], size = str(size).encode(), 0
+    block = _ustar(short, prefix, link, entry.mode, size, mtime, _TYPEFLAG[entry.kind])
+    if not records:
+        return block
+    body = b"".join(_pax_record(key, records[key]) for key in sorted(records))
+    head = _ustar(b"././@PaxHeader", b"", b"", 0o644, len(body), mtime, b"x")
+    return head + body + bytes(-len(body) % _BLOCK) + block
+
+
+def _split(name: bytes) -> tuple[bytes, bytes | None]:
+    """Prefix and name of the ustar fields; a name of ``None`` does not fit in them."""
+    if len(name) <= 100:
+        return b"", name
+    cut = name.find(b"/", len(name) - 101, len(name) - 1)
+    if cut < 1 or cut > 155:
+        return b"", None
+    return name[:cut], name[cut + 1 :]
+
+
+def _ustar(name: bytes, prefix: bytes, link: bytes, mode: int, size: int, mtime: int, typeflag: bytes) -> bytes:
+    block = b"".join(
+        (
+            name.ljust(100, b"\0"),
+            b"%07o\0" % mode,
+            b"0000000\0" * 2,  # uid, gid
+            b"%011o\0" % size,
+            b"%011o\0" % mtime,
+            b" " * 8,  # the checksum counts as blanks
+            typeflag,
+            link.ljust(100, b"\0"),
+            b"ustar\x0000",
+            bytes(64),  # user and group names
+            b"0000000\0" * 2,  # device numbers
+            prefix.ljust(155, b"\0"),
+            bytes(12),
+        )
+    )
+    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
+
+
+def _pax_record(key: str, value: bytes) -> bytes:
+    """``<length> key=value`` and a line break, where the length counts its own digits."""
+    body = b" " + key.encode() + b"=" + value + b"\n"
+    length = len(body) + len(str(len(body)))
+    length = len(body) + len(str(length))
+    return str(length).encode() + body

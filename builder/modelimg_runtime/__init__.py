@@ -1,0 +1,1 @@
+"""The part of modelimg that runs in the image: load, validate, predict, serve, self-test."""
