@@ -1,0 +1,74 @@
+"""What the runtime reads from the environment. Standard library only, so that ``health`` starts at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelimg_runtime import contract
+from modelimg_runtime.errors import ContractWeakened, SettingRefused
+
+ENV_MAX_BODY_BYTES = "MODELIMG_MAX_BODY_BYTES"
+DEFAULT_MAX_BODY_BYTES = 10_000_000
+
+_TRUE = frozenset({"true", "True", "1"})  # what pandera.config takes for true; everything else is false to it
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How this process was asked to serve.
+
+    Attributes:
+        model_dir: folder of the model package.
+        port: TCP port; ``PORT`` wins over Vertex AI's ``AIP_HTTP_PORT``, since it is the one set by hand.
+        max_body_bytes: longest request body that is read.
+    """
+
+    model_dir: Path = Path(contract.MODEL_PATH)
+    port: int = contract.DEFAULT_PORT
+    max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Settings:
+        """Read the settings; an empty variable counts as one that is not set.
+
+        Raises:
+            SettingRefused: a variable that is no number, or out of range.
+        """
+        port_name = contract.ENV_PORT if environ.get(contract.ENV_PORT) else contract.ENV_VERTEX_PORT
+        return cls(
+            model_dir=Path(environ.get(contract.ENV_MODEL_DIR) or contract.MODEL_PATH),
+            port=_number(environ, port_name, contract.DEFAULT_PORT, 65535),
+            max_body_bytes=_number(environ, ENV_MAX_BODY_BYTES, DEFAULT_MAX_BODY_BYTES, 2**40),
+        )
+
+
+def refuse_weakened_validation(environ: Mapping[str, str]) -> None:
+    """Refuse pandera's own switches that would let input through unchecked, or checked by another backend.
+
+    They are read when pandera is first imported (``pandera.config``), so this runs before that.
+
+    Raises:
+        ContractWeakened: such a switch is set.
+    """
+    enabled = environ.get("PANDERA_VALIDATION_ENABLED", "True")
+    depth = environ.get("PANDERA_VALIDATION_DEPTH", "SCHEMA_AND_DATA")
+    narwhals = environ.get("PANDERA_USE_NARWHALS_BACKEND", "False")
+    if enabled not in _TRUE:
+        raise ContractWeakened(
+            f"PANDERA_VALIDATION_ENABLED={enabled} switches validation off, so no contract would hold"
+        )
+    if depth != "SCHEMA_AND_DATA":
+        raise ContractWeakened(f"PANDERA_VALIDATION_DEPTH={depth} leaves out a part of validation")
+    if narwhals in _TRUE:
+        raise ContractWeakened(
+            f"PANDERA_USE_NARWHALS_BACKEND={narwhals} validates by a backend other than the packed one"
+        )
+
+
+def _number(environ: Mapping[str, str], name: str, default: int, highest: int) -> int:
+    text = environ.get(name) or str(default)
+    if not (text.isascii() and text.isdigit() and len(text) < 16 and 1 <= int(text) <= highest):
+        raise SettingRefused(f"{name}={text} is no whole number from 1 to {highest}")
+    return int(text)

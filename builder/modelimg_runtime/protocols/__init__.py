@@ -1,0 +1,1 @@
+"""Protocols: the body of a request ↔ columns and answers, and nothing else."""
