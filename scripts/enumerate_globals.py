@@ -14,6 +14,7 @@ import pickle
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ from modelimg_runtime import unpickle  # noqa: E402
 TARGET = ROOT / "builder" / "modelimg" / "pack" / "allowed_globals.txt"
 
 # Found in honest files, and yet never listed: they look up a name, open a file or run text that the file brings.
-REFUSED_NAMES = {"_ufunc_reconstruct", "memmap", "Memory", "partial", "getattr", "eval", "exec"}
+REFUSED_NAMES = {"_ufunc_reconstruct", "memmap", "Memory", "getattr", "eval", "exec"}
 REFUSED_MODULES = ("scipy.stats.", "sklearn.datasets.", "sklearn.externals.", "pyarrow", "__main__")
 PACKAGES = (
     "sklearn",
@@ -61,6 +62,7 @@ PACKAGES = (
     "copyreg",
     "_codecs",
     "datetime",
+    "functools",
 )
 
 RANDOM = np.random.RandomState(0)
@@ -68,6 +70,7 @@ X = RANDOM.rand(60, 5) + 0.1
 BINARY = np.arange(60) % 2
 LABELS = np.array(["a", "b", "c"], dtype=object)[np.arange(60) % 3]
 NUMBER = X @ np.arange(5) + 0.5
+TABLE = pd.DataFrame({"c": pd.Categorical(["a", "b", "c"] * 20), "n": X[:, 0]})
 INPUTS: list[tuple[Any, Any]] = [
     (X, BINARY),
     (X, LABELS),
@@ -75,6 +78,8 @@ INPUTS: list[tuple[Any, Any]] = [
     (X, np.column_stack([NUMBER, NUMBER**2])),
     (X, np.column_stack([BINARY, 1 - BINARY])),
     (X[:, 0], NUMBER),
+    (TABLE, BINARY),
+    (TABLE, NUMBER),
     (LABELS, None),
     ([["a"], ["b"]], None),
     ([{"a": 1.0, "b": "x"}], None),
@@ -90,7 +95,8 @@ def main() -> None:
         if TARGET.exists()
         else set()
     )
-    for value in [*plain_values(), *fitted(), *parameters()]:
+    # Lazily: an estimator is fitted again and again.
+    for value in chain(plain_values(), fitted(), parameters()):
         for name in globals_of(value):
             if listed(*name.split(" ")):
                 found.add(name)
@@ -169,6 +175,9 @@ def compositions() -> Iterator[Any]:
     yield multioutput.ClassifierChain(linear_model.LogisticRegression())
     yield compose.TransformedTargetRegressor(linear_model.Ridge(), func=np.log1p, inverse_func=np.expm1)
     yield preprocessing.FunctionTransformer(np.log1p)
+    for maker in (ensemble.HistGradientBoostingClassifier, ensemble.HistGradientBoostingRegressor):
+        yield maker(max_iter=2, categorical_features=[0])
+        yield compose.make_column_transformer((preprocessing.OrdinalEncoder(), ["c"]), remainder="passthrough")
 
 
 def variants() -> Iterator[Any]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from modelimg.pack.assemble import pack as pack
 
-__version__ = _version("modelimg")
+__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -50,7 +50,7 @@ class ModelimgError(Exception):
 
 
 class UsageError(ModelimgError):
-    """What was asked for cannot be meant: a flag, a reference, a tag, a path that does not exist."""
+    """What was asked for cannot be meant: a flag, a reference, a tag, a folder that holds something else."""
 
     exit_code = 2
 

@@ -93,8 +93,23 @@ def test_every_compression_of_joblib_is_read(compress):
 @pytest.mark.parametrize("protocol", range(6))
 @pytest.mark.parametrize(
     "kind",
-    ["?", "i1", ">i4", "f4", ">f8", "c16", "U3", ">U3", "S3", "V5", "M8[ns]", "m8[3s]", ">M8[us]"]
-    + [[("a", "i4"), ("b", "f8")], [("n", [("a", "f8"), ("b", ">i2")]), ("c", "U2", (2,))]],
+    [
+        "?",
+        "i1",
+        ">i4",
+        "f4",
+        ">f8",
+        "c16",
+        "U3",
+        ">U3",
+        "S3",
+        "V5",
+        "M8[ns]",
+        "m8[3s]",
+        ">M8[us]",
+        [("a", "i4"), ("b", "f8")],
+        [("n", [("a", "f8"), ("b", ">i2")]), ("c", "U2", (2,))],
+    ],
     ids=str,
 )
 def test_arrays_of_every_dtype_come_back_as_the_standard_library_gives_them(protocol, kind):
@@ -296,7 +311,7 @@ def test_joblib_place_holders_take_no_other_attributes_than_joblibs():
 
 
 def test_files_of_joblib_before_0_10_are_refused_by_name():
-    with pytest.raises(UnpickleError, match="joblib before 0.10"):
+    with pytest.raises(UnpickleError, match=r"joblib before 0\.10"):
         load(b"ZF0x10              rest", "joblib", everything)
 
 

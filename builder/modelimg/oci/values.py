@@ -14,6 +14,7 @@ from typing import BinaryIO
 from modelimg.errors import UsageError
 
 _CHUNK = 1 << 20
+_MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}
 _HEX = re.compile(r"[0-9a-f]{64}")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -79,6 +80,11 @@ class Platform:
         if text not in cls.KNOWN:
             raise UsageError(f"unknown platform {text!r}", hint=f"known platforms: {', '.join(cls.KNOWN)}")
         return cls(*text.split("/"))
+
+    @property
+    def machine(self) -> str:
+        """The architecture in the kernel's words, as ``uname -m``, wheels and Debian's library folders have it."""
+        return _MACHINE[self.architecture]
 
     def __str__(self) -> str:
         return f"{self.os}/{self.architecture}"
