@@ -7,21 +7,22 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import unquote, urlsplit
-
-import httpx
 
 from modelimg.cache import Cache
 from modelimg.errors import DigestMismatch, FetchError, NotFound
 from modelimg.oci.values import Digest
+
+if TYPE_CHECKING:
+    import httpx  # imported where it is used: a build whose cache has everything never needs it
 
 _TRIES = 4
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 _ABSENT = frozenset({404, 410})
 _HEADERS = {"user-agent": "modelimg", "accept-encoding": "identity"}
 """A digest is of the file's own bytes, so no server may compress it on the way."""
-_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+_CONNECT_SECONDS, _SECONDS = 10.0, 30.0
 
 T = TypeVar("T")
 
@@ -53,7 +54,10 @@ class Fetcher:
         """The HTTP client."""
         with self._making_client:
             if self._client is None:
-                self._client = httpx.Client(follow_redirects=True, timeout=_TIMEOUT, headers=_HEADERS)
+                import httpx
+
+                timeout = httpx.Timeout(_SECONDS, connect=_CONNECT_SECONDS)
+                self._client = httpx.Client(follow_redirects=True, timeout=timeout, headers=_HEADERS)
             return self._client
 
     def blob(self, url: str, digest: Digest, *, what: str) -> Path:
@@ -91,6 +95,8 @@ class Fetcher:
                 f"{what} is not in the cache and --offline forbids fetching it from {_public(url)}",
                 hint="build once with the network, or copy the cache directory",
             )
+        import httpx
+
         last: Exception | None = None
         for number in range(_TRIES):
             if number:

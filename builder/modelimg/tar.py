@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
 import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -73,6 +74,26 @@ class SliceContent:
         stream = self.path.open("rb")
         stream.seek(self.offset)
         return stream
+
+
+class Spool:
+    """One file on disk that holds the contents of many, so that memory does not grow with them.
+
+    Args:
+        stream: takes the bytes.
+        path: of the same file.
+    """
+
+    def __init__(self, stream: BinaryIO, path: Path) -> None:
+        self._stream, self._path, self._size = stream, path, 0
+
+    def add(self, content: BinaryIO) -> SliceContent:
+        """Append what is left in a stream; readers see it at once."""
+        start = self._size
+        shutil.copyfileobj(content, self._stream, _CHUNK)
+        self._stream.flush()
+        self._size = self._stream.tell()
+        return SliceContent(self._path, start, self._size - start)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from modelimg.oci.values import Digest, Platform, Reference
 _INTERPRETERS = ("/usr/local/bin/python3", "/usr/bin/python3", "/opt/venv/bin/python3", "/bin/python3")
 _PYTHON_NAME = re.compile(r"python(3\.\d+)$")
 _GLIBC_VERSION = re.compile(rb"GNU C Library [^\n]*release version (\d+\.\d+)")
-_MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
 def resolve_daemon_base(
@@ -79,7 +78,7 @@ def _inspect(
     except docker.errors.APIError as error:
         raise BaseNotFound(
             f"the daemon has no base image {reference} and could not pull it: {error.explanation}",
-            hint="check the name and `docker login`, or use deb:bookworm or deb:trixie, which need no registry",
+            hint="check the name, the network and `docker login`, or name an image that the daemon has by --base",
         ) from error
 
 
@@ -125,7 +124,7 @@ def _find_interpreter(reader: ImageFiles, reference: Reference) -> str:
 
 
 def _find_libc(reader: ImageFiles, platform: Platform, reference: Reference) -> tuple[str, str]:
-    machine = _MACHINE[platform.architecture]
+    machine = platform.machine
     for folder in (f"/lib/{machine}-linux-gnu", f"/usr/lib/{machine}-linux-gnu", "/lib64", "/usr/lib64"):
         data = reader.read(f"{folder}/libc.so.6")
         if data and (found := _GLIBC_VERSION.search(data)):

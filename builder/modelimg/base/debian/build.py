@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelimg.base.debian.extract import Spool, unpack_deb
+from modelimg.base.debian.extract import unpack_deb
+from modelimg.base.debian.lock import package_to_dict
 from modelimg.base.debian.tree import CA_BUNDLE, assemble_tree, is_kept
 from modelimg.base.debian.values import DebianPackage, DebianPackages, Mirrors
 from modelimg.cache import Cache
@@ -15,10 +17,13 @@ from modelimg.errors import BaseError, DigestMismatch, FetchError, NotFound
 from modelimg.fetch import Fetcher
 from modelimg.oci.image import ImageConfig, RunConfig
 from modelimg.oci.values import Digest, Platform
-from modelimg.tar import TarSummary, write_tar
+from modelimg.tar import Entry, Spool, TarSummary, make_directory, make_text, write_tar
 
 BASE_ASSEMBLY_VERSION = 1
 """Raised with every change that alters a byte of a base made from the same packages."""
+
+RECORD = "usr/share/modelimg/base.json"
+"""Where a base says which packages it was made from."""
 
 _FACT = "debian-base"
 _CONNECTIONS = 8
@@ -120,10 +125,20 @@ def _assembled(
             package.name: unpack_deb(debs[package.name], spool, is_kept, name=package.title)
             for package in packages.packages
         }
-        spool.flush()
-        summary = write_tar(assemble_tree(unpacked, interpreter), tar_stream)
+        summary = write_tar([*assemble_tree(unpacked, interpreter), *_record(packages)], tar_stream)
         tar_stream.flush()
         return summary, cache.adopt(tar_path, summary.digest)
+
+
+def _record(packages: DebianPackages) -> list[Entry]:
+    """What the base was made from, in the base itself: every package with its digest."""
+    facts = {
+        "suite": packages.suite,
+        "platform": str(packages.platform),
+        "packages": [package_to_dict(package) for package in packages.packages],
+    }
+    text = json.dumps(facts, indent=1, sort_keys=True) + "\n"
+    return [make_directory(posixpath.dirname(RECORD)), make_text(RECORD, text)]
 
 
 def _fetch_all(packages: DebianPackages, fetcher: Fetcher, mirrors: Mirrors) -> dict[str, Path]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import lzma
 import posixpath
-import shutil
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -21,36 +20,13 @@ from typing import BinaryIO, cast
 from debian.arfile import ArError, ArFile
 
 from modelimg.errors import BaseError
-from modelimg.tar import Entry, SliceContent, make_directory, make_symlink
+from modelimg.tar import Entry, SliceContent, Spool, make_directory, make_symlink
 
 _MERGED = frozenset({"bin", "sbin", "lib", "lib32", "lib64", "libx32"})
 """Root directories that are links into ``/usr``: https://wiki.debian.org/UsrMerge."""
 
 _EXECUTABLE, _SET_ID, _DIRECTORY_BITS = 0o111, 0o6000, 0o1777
 _DAMAGED = (ArError, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError)
-
-
-class Spool:
-    """One file on disk that holds the contents of many, so that memory does not grow with them.
-
-    Args:
-        stream: takes the bytes.
-        path: of the same file.
-    """
-
-    def __init__(self, stream: BinaryIO, path: Path) -> None:
-        self._stream, self._path, self._size = stream, path, 0
-
-    def add(self, content: BinaryIO) -> SliceContent:
-        """Append what is left in a stream."""
-        start = self._size
-        shutil.copyfileobj(content, self._stream, 1 << 20)
-        self._size = self._stream.tell()
-        return SliceContent(self._path, start, self._size - start)
-
-    def flush(self) -> None:
-        """Let readers see everything that was added."""
-        self._stream.flush()
 
 
 @dataclass(frozen=True)

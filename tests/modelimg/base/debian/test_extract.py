@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelimg.base.debian.extract import Spool, Unpacked, _link_target, merged, unpack_deb
+from modelimg.base.debian.extract import Unpacked, _link_target, merged, unpack_deb
 from modelimg.errors import BaseError
-from modelimg.tar import Entry
+from modelimg.tar import Entry, Spool
 
 
 @pytest.fixture

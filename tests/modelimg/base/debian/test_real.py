@@ -193,6 +193,14 @@ print(json.dumps(facts))
 """
 
 
+def test_a_base_says_what_it_was_made_from(real: Fetcher) -> None:
+    packages = resolve_packages("bookworm", Platform("linux", "amd64"), real)
+    with tarfile.open(build_base(packages, real).tar) as tar:
+        record = json.load(tar.extractfile("usr/share/modelimg/base.json"))
+    assert {p["name"]: p["sha256"] for p in record["packages"]} == {p.name: p.sha256.hex for p in packages.packages}
+    assert (record["suite"], record["platform"]) == ("bookworm", "linux/amd64")
+
+
 @pytest.mark.engine
 @pytest.mark.parametrize("suite", EXPECTED)
 def test_every_extension_of_the_standard_library_works_in_a_container(suite: str, real: Fetcher) -> None:

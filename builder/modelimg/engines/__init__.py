@@ -1,0 +1,1 @@
+"""What builds a plan: one seam, one module an engine."""

@@ -1,0 +1,106 @@
+"""A model package in miniature, with wheels of its own, for tests that plan and lay out without any download."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from modelimg.base.resolve import ResolvedBase
+from modelimg.oci.values import Digest, Platform
+from modelimg.pack.package import ModelPackage, read_package
+from modelimg_runtime import contract
+
+
+def write_wheel(folder: Path, name: str, files: dict[str, bytes]) -> Path:
+    """A sound pure-Python wheel of version 1.0."""
+    members = {
+        **files,
+        f"{name}-1.0.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode(),
+        f"{name}-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    path = folder / f"{name}-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        rows = []
+        for member, data in members.items():
+            archive.writestr(zipfile.ZipInfo(member), data)
+            digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+            rows.append(f"{member},sha256={digest},{len(data)}\n")
+        archive.writestr(f"{name}-1.0.dist-info/RECORD", "".join(rows) + f"{name}-1.0.dist-info/RECORD,,\n")
+    return path
+
+
+@pytest.fixture
+def base() -> ResolvedBase:
+    """A base as it comes out of resolving; nothing is behind it."""
+    return ResolvedBase(
+        name="deb:bookworm",
+        digest=Digest.of(b"base"),
+        reference="scratch",
+        platform=Platform("linux", "amd64"),
+        python="3.11.2",
+        interpreter="/usr/bin/python3.11",
+        libc="glibc",
+        libc_version="2.36",
+        env=("PATH=/usr/bin:/bin", "LANG=C.UTF-8"),
+        tar=Digest.of(b"tar"),
+    )
+
+
+@pytest.fixture
+def write_package(tmp_path: Path) -> Callable[..., ModelPackage]:
+    """Write a package: ``wheels`` maps a distribution to its files, ``files`` adds files, the rest goes to the manifest."""
+
+    def write(
+        folder: str = "package",
+        *,
+        wheels: dict[str, dict[str, bytes]] | None = None,
+        files: dict[str, bytes] | None = None,
+        provenance: dict[str, object] | None = None,
+        metrics: dict[str, object] | None = None,
+        **manifest: object,
+    ) -> ModelPackage:
+        path = tmp_path / folder
+        (path / contract.WHEELS_DIR).mkdir(parents=True)
+        lock = 'lock-version = "1.0"\ncreated-by = "test"\n'
+        if not wheels:
+            wheels = {"alpha": {"alpha/__init__.py": b"x = 1\n", "alpha/tests/test_alpha.py": b""}}
+        for name, members in wheels.items():
+            wheel = write_wheel(path / contract.WHEELS_DIR, name, members)
+            digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+            lock += f'[[packages]]\nname = "{name}"\nversion = "1.0"\n'
+            lock += f'wheels = [{{path = "wheels/{wheel.name}", hashes = {{sha256 = "{digest}"}}}}]\n'
+        contents = {
+            "model.joblib": b"the model",
+            contract.serving_lock("linux/amd64"): lock.encode(),
+            contract.INPUT_SCHEMA: b"{}",
+            contract.OUTPUT_SCHEMA: b"{}",
+            contract.METRICS: json.dumps(metrics or {"test": {"accuracy": 0.1 + 0.2}}).encode(),
+            contract.PROVENANCE: json.dumps(provenance or {}).encode(),
+            **(files or {}),
+        }
+        for name, data in contents.items():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / name).write_bytes(data)
+        every = sorted(f.relative_to(path).as_posix() for f in path.rglob("*") if f.is_file())
+        model = contract.ModelFile("model.joblib", "joblib", "sklearn.dummy.DummyClassifier", "0" * 64, ())
+        value = contract.PackageManifest(
+            name="tiny",
+            version="1.0",
+            model=model,
+            task="classification",
+            python="3.11.7",
+            platforms=("linux/amd64",),
+            schemas={"input": contract.INPUT_SCHEMA, "output": contract.OUTPUT_SCHEMA},
+            files={name: hashlib.sha256((path / name).read_bytes()).hexdigest() for name in every},
+        )
+        (path / contract.MANIFEST).write_text(replace(value, **manifest).to_json())
+        return read_package(path)
+
+    return write

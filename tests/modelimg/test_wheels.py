@@ -1,0 +1,123 @@
+"""What a wheel becomes in the image."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from modelimg.errors import LayerError
+from modelimg.tar import Entry, Spool
+from modelimg.wheels import Pruning, Wheel
+
+SITE, VENV = "modelimg/venv/lib/python3.11/site-packages", "modelimg/venv"
+
+
+def make_wheel(
+    folder: Path, files: dict[str, bytes], *, record: bool = True, name: str = "pkg-1.0-py3-none-any.whl"
+) -> Path:
+    path = folder / name
+    with zipfile.ZipFile(path, "w") as archive:
+        rows = []
+        for member, data in files.items():
+            info = zipfile.ZipInfo(member)
+            info.external_attr = (0o755 if member.endswith(".sh") else 0o644) << 16
+            archive.writestr(info, data)
+            digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+            rows.append(f"{member},sha256={digest},{len(data)}\n")
+        if record:
+            archive.writestr("pkg-1.0.dist-info/RECORD", "".join(rows) + "pkg-1.0.dist-info/RECORD,,\n")
+    return path
+
+
+FILES = {
+    "pkg/__init__.py": b"x = 1\n",
+    "pkg/run.sh": b"#!/bin/sh\n",
+    "pkg/tests/test_x.py": b"assert 1\n",
+    "pkg/sub/tests/data.csv": b"1\n",
+    "pkg-1.0.data/scripts/pkg": b"#!python\n",
+    "pkg-1.0.data/headers/pkg.h": b"int x;\n",
+    "pkg-1.0.data/data/share/pkg/logo.txt": b"logo\n",
+    "pkg-1.0.data/platlib/pkg/fast.so": b"\x7fELF",
+    "pkg-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: pkg\nVersion: 1.0\n",
+    "pkg-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    "pkg-1.0.dist-info/INSTALLER": b"somebody else\n",
+}
+
+
+def unpacked(path: Path, pruning: Pruning | None = Pruning()) -> dict[str, tuple[Entry, bytes]]:  # noqa: B008 - frozen
+    with Wheel(path, path.name) as wheel, (path.parent / "spool").open("wb") as stream:
+        entries = wheel.entries(SITE, VENV, pruning, Spool(stream, path.parent / "spool"))
+        return {e.path: (e, e.content.open().read()[: e.size]) for e in entries}
+
+
+def test_each_scheme_goes_where_python_looks_for_it(tmp_path: Path) -> None:
+    entries = unpacked(make_wheel(tmp_path, FILES))
+    assert set(entries) == {
+        f"{SITE}/pkg/__init__.py",
+        f"{SITE}/pkg/run.sh",
+        f"{SITE}/pkg/fast.so",
+        f"{VENV}/share/pkg/logo.txt",
+        f"{SITE}/pkg-1.0.dist-info/METADATA",
+        f"{SITE}/pkg-1.0.dist-info/WHEEL",
+        f"{SITE}/pkg-1.0.dist-info/INSTALLER",
+        f"{SITE}/pkg-1.0.dist-info/RECORD",
+    }
+    assert entries[f"{SITE}/pkg/run.sh"][0].mode == 0o755
+    assert entries[f"{SITE}/pkg/__init__.py"][0].mode == 0o644
+    assert entries[f"{SITE}/pkg-1.0.dist-info/INSTALLER"][1] == b"modelimg\n"
+
+
+def test_the_record_lists_just_what_is_there_with_true_hashes(tmp_path: Path) -> None:
+    entries = unpacked(make_wheel(tmp_path, FILES))
+    record = entries[f"{SITE}/pkg-1.0.dist-info/RECORD"][1].decode()
+    rows = {row[0]: row for row in csv.reader(io.StringIO(record))}
+    located = {str(Path(*Path(f"{SITE}/{name}").parts)): name for name in rows}
+    resolved = {("/".join(_normal(path))): name for path, name in located.items()}
+    assert set(resolved) == set(entries)
+    for path, name in resolved.items():
+        if name.endswith("RECORD"):
+            continue
+        data = entries[path][1]
+        digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+        assert rows[name][1:] == [f"sha256={digest}", str(len(data))]
+
+
+def _normal(path: str) -> list[str]:
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            parts.pop()
+        else:
+            parts.append(part)
+    return parts
+
+
+def test_without_pruning_the_tests_stay(tmp_path: Path) -> None:
+    assert f"{SITE}/pkg/tests/test_x.py" in unpacked(make_wheel(tmp_path, FILES), None)
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        lambda folder: make_wheel(folder, FILES, record=False),
+        lambda folder: make_wheel(folder, {**FILES, "other-1.0.dist-info/METADATA": b""}),
+        lambda folder: make_wheel(folder, {"pkg/__init__.py": b""}, record=False),
+        lambda folder: make_wheel(folder, FILES, name="other-1.0-py3-none-any.whl"),
+        lambda folder: _text(folder / "pkg-1.0-py3-none-any.whl", "no zip"),
+    ],
+)
+def test_what_is_no_sound_wheel_is_refused_by_name(tmp_path: Path, break_it) -> None:
+    path = break_it(tmp_path)
+    with pytest.raises(LayerError, match=r"-1\.0-py3-none-any\.whl is no sound wheel"):
+        Wheel(path, path.name)
+
+
+def _text(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
