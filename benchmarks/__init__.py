@@ -1,0 +1,1 @@
+"""Side-by-side measurements. They show figures; no test asserts one."""

@@ -1,0 +1,61 @@
+"""Measuring in turns, and what is kept of it: every value, so that the spread can be seen beside the median."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The values of one quantity, in the order in which they were measured."""
+
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """Their median."""
+        return statistics.median(self.values)
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """The least and the greatest."""
+        return min(self.values), max(self.values)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One quantity, measured for each contender.
+
+    Attributes:
+        label: what was measured.
+        unit: ``s`` or ``MB`` (a million bytes).
+        samples: by the contender's name; a contender that has no such quantity is absent.
+        note: what has to be known to compare the figures.
+    """
+
+    label: str
+    unit: str
+    samples: Mapping[str, Samples]
+    note: str = ""
+
+    def ratio(self, other: str, ours: str) -> float | None:
+        """How many times as much the other takes as ours: a ratio of medians from the same run."""
+        if other not in self.samples or ours not in self.samples or not self.samples[ours].median:
+            return None
+        return self.samples[other].median / self.samples[ours].median
+
+
+def in_turns(rounds: int, measures: Mapping[str, Callable[[int], float]]) -> dict[str, Samples]:
+    """Measure A B A B …, so that a machine that becomes slower becomes slower for all.
+
+    Args:
+        rounds: values for each.
+        measures: by name; each takes the round's number, from 0, and returns one value.
+    """
+    values: dict[str, list[float]] = {name: [] for name in measures}
+    for number in range(rounds):
+        for name, measure in measures.items():
+            values[name].append(measure(number))
+    return {name: Samples(tuple(found)) for name, found in values.items()}
