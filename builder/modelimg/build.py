@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from modelimg.base.resolve import BasePackage, ResolvedBase, default_base
 from modelimg.engines.base import BuildResult, Engine, GateVerdict, Report
 from modelimg.errors import UsageError
 from modelimg.fetch import Fetcher
+from modelimg.files import replace_text
 from modelimg.gate import run_gate
 from modelimg.labels import creation_time
 from modelimg.oci.values import DEFAULT_PLATFORM, Platform, Reference
@@ -135,24 +135,22 @@ def build(plan: BuildPlan, engine: Engine, fetcher: Fetcher, *, gate: bool, repo
     if gate and not engine.runs(plan.platform):
         report(f"the gate was not run: images for {plan.platform} do not run here")
     elif gate:
-        report("replaying the packed examples")
         try:
             verdict = run_gate(engine, result, plan, fetcher.cache)
         except BaseException:
             engine.discard(result)
             raise
+        report(f"the packed examples came out the same{', in an earlier build of this content' * verdict.remembered}")
     engine.name_image(result, plan.tags)
     return BuildOutcome(result, plan.tags, verdict)
 
 
 def write_metadata(outcome: BuildOutcome, path: Path) -> None:
     """Write the metadata file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as aside:
-        json.dump(outcome.to_dict(), aside, indent=2)
-        aside.write("\n")
-    Path(aside.name).chmod(0o644)
-    Path(aside.name).replace(path)
+    try:
+        replace_text(path, json.dumps(outcome.to_dict(), indent=2) + "\n")
+    except OSError as error:
+        raise UsageError(f"the metadata file {path} cannot be written: {error.strerror}") from error
 
 
 def _template(spec: BuildSpec, package: ModelPackage) -> Path | None:

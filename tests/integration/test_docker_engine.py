@@ -11,6 +11,8 @@ from pathlib import Path
 import docker.errors
 import httpx
 import pytest
+import sklearn
+from sklearn.datasets import load_breast_cancer
 
 from modelimg_runtime import contract
 
@@ -225,6 +227,35 @@ def test_a_gate_that_fails_leaves_the_old_name_where_it_was(built, client, cli, 
     refused_id = re.findall(r"Successfully built (\w+)", refused.err)[-1]
     with pytest.raises(docker.errors.ImageNotFound):
         client.images.get(refused_id)
+
+
+def test_a_gate_that_fails_names_the_packages_whose_versions_differ(
+    breast_cancer: Path, client, cli, tmp_path: Path
+) -> None:
+    model, data = tmp_path / "model.joblib", tmp_path / "train.csv"
+    shutil.copy(breast_cancer / "model.joblib", model)
+    frame = load_breast_cancer(as_frame=True)
+    frame.data.assign(diagnosis=frame.target.map(dict(enumerate(frame.target_names)))).to_csv(data, index=False)
+    (tmp_path / "requirements.txt").write_text("scikit-learn==1.8.0\n")
+    options = ["--name", "older", "--version", "1", "--train", data, "--target", "diagnosis"]
+    packed = cli("pack", model, *options, "--requirements", tmp_path / "requirements.txt", "-o", tmp_path / "package")
+    assert packed.code == 0, packed.err
+    refused = cli("build", tmp_path / "package", "-t", "modelimg-test/older:1")
+    assert refused.code == 3, refused.err
+    assert f"scikit-learn {sklearn.__version__} (image: 1.8.0)" in refused.err
+    with pytest.raises(docker.errors.ImageNotFound):
+        client.images.get("modelimg-test/older:1")
+
+
+def test_a_verdict_is_remembered_for_the_same_content_only(built, client, cli, tmp_path: Path) -> None:
+    again = cli("build", built.package, "-t", built.name)
+    assert "in an earlier build of this content" in again.err
+    other = shutil.copytree(built.package, tmp_path / "package")
+    resign(other, contract.METRICS, '{"test": {"accuracy": 0.5}}')
+    first = cli("build", other, "-t", "modelimg-test/other:1")
+    assert first.code == 0, first.err
+    assert "came out the same" in first.err
+    assert "in an earlier build" not in first.err
 
 
 def test_the_metadata_file_says_what_was_built_and_how_it_was_checked(built, client) -> None:

@@ -21,8 +21,6 @@ TOML, one ``[[base]]`` per suite and platform::
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +30,7 @@ import tomllib
 
 from modelimg.base.debian.values import DebianPackage, DebianPackages
 from modelimg.errors import BaseError, UsageError
+from modelimg.files import replace_text
 from modelimg.oci.values import Digest, Platform
 
 LOCK_VERSION = 1
@@ -66,7 +65,7 @@ def write_lock(path: Path, bases: Sequence[DebianPackages]) -> None:
     ordered = [held[key] for key in sorted(held)]
     text = _HEADER + tomli_w.dumps({"version": LOCK_VERSION, "base": [_base_to_dict(base) for base in ordered]})
     try:
-        _replace(path, text)
+        replace_text(path, text)
     except OSError as error:
         raise BaseError(f"the lock file {path} cannot be written: {error.strerror}") from error
 
@@ -147,16 +146,3 @@ def _checked(data: Any, fields: Mapping[str, type], where: str) -> dict[str, Any
         if type(data[key]) is not kind:
             raise ValueError(f"{where}: {key} is not of type {kind.__name__}")
     return data
-
-
-def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
