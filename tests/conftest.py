@@ -113,6 +113,17 @@ def penguins(tmp_path_factory: pytest.TempPathFactory, _own_environment: None) -
     return folder / "package"
 
 
+@pytest.fixture
+def show(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Print past pytest's capture: a fuzz test's counts are worth reading when it passes, too."""
+
+    def write(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n  {text}")
+
+    return write
+
+
 @dataclass
 class Answer:
     """What the server says once."""

@@ -347,19 +347,19 @@ def outcome(data: bytes, format: str, allowed) -> str:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_flipped_and_cut_models_load_or_raise_unpickle_error_and_nothing_else(files, recorded):
+def test_flipped_and_cut_models_load_or_raise_unpickle_error_and_nothing_else(files, recorded, show):
     chance, counts = random.Random(20), Counter()
     for _ in range(2500):
         data, format = chance.choice(files)
         counts[outcome(mutated(data, chance), format, recorded)] += 1
-    print(f"mutated models: {dict(counts)}")
+    show(f"mutated models: {dict(counts)}")
     assert counts["error"] > 1000
     assert counts["loaded"] > 50
     assert counts["refused"] > 20
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_payloads_spliced_into_mutated_models_never_run(tmp_path, files, recorded):
+def test_payloads_spliced_into_mutated_models_never_run(tmp_path, files, recorded, show):
     marker, chance, counts = tmp_path / "marker", random.Random(21), Counter()
     spliced = [pickle.dumps(each, 2)[2:-1] for each in payloads(marker).values()]
     for _ in range(800):
@@ -367,7 +367,7 @@ def test_payloads_spliced_into_mutated_models_never_run(tmp_path, files, recorde
         place = chance.randrange(len(data))
         changed = data[:place] + chance.choice(spliced) + data[place:]
         counts[outcome(changed, format, recorded)] += 1
-    print(f"spliced payloads: {dict(counts)}")
+    show(f"spliced payloads: {dict(counts)}")
     assert counts["refused"] > 20
     assert not marker.exists()
 
