@@ -72,3 +72,14 @@ def test_every_command_in_the_readme_is_a_command() -> None:
         re.findall(r"modelimg (pack|build|render|inspect|verify|serve|rebase|diff)\b", (ROOT / "README.md").read_text())
     ):
         assert command in shown
+
+
+def test_bare_make_prints_its_own_help_and_the_two_commands_are_in_it() -> None:
+    shown = subprocess.run(
+        ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert re.search(r"^  make demo +\S", shown, re.MULTILINE)
+    assert re.search(r"^  make test +\S", shown, re.MULTILINE)
+    assert set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)) == set(
+        re.findall(r"^  make ([a-z]+) ", shown, re.MULTILINE)
+    )

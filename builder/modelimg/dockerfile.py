@@ -10,12 +10,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
+import modelimg
 from modelimg.base.resolve import ResolvedBase
 from modelimg.errors import RenderError, UsageError
 from modelimg.fetch import Fetcher
@@ -29,8 +29,9 @@ BASE_LAYER = "base.tar"
 
 def templates_dir() -> Path:
     """Where the templates are: inside the installed package, or at the top of a checkout."""
-    packaged = Path(str(files("modelimg"))) / "templates"
-    return packaged if packaged.is_dir() else Path(str(files("modelimg"))).parents[1] / "templates"
+    package = Path(modelimg.__file__).parent
+    packaged = package / "templates"
+    return packaged if packaged.is_dir() else package.parents[1] / "templates"
 
 
 def render_parent(plan: BuildPlan) -> str:

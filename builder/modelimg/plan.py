@@ -10,11 +10,10 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+import modelimg_runtime
 from modelimg import __version__
 from modelimg.base.resolve import ResolvedBase
 from modelimg.errors import BaseError, RequirementsError
@@ -208,46 +207,38 @@ def _fitting_wheels(package: ModelPackage, base: ResolvedBase) -> tuple[WheelPin
 
 def _runtime_files(sources: dict[Digest, Path]) -> tuple[PlannedFile, ...]:
     """The runtime's own modules, as they are installed here."""
-    root = files("modelimg_runtime")
-    prefix = f"{contract.RUNTIME_PATH.lstrip('/')}/modelimg_runtime"
-    found = [
-        _planned(f"{prefix}/{relative}", Path(str(path)), sources)
-        for relative, path in _walk(root)
-        if not relative.endswith((".pyc", "py.typed"))
-    ]
-    return tuple(sorted(found, key=lambda file: file.path))
-
-
-def _walk(folder: Traversable, below: str = "") -> list[tuple[str, Traversable]]:
-    found = []
-    for child in folder.iterdir():
-        name = f"{below}{child.name}"
-        if child.is_dir():
-            if child.name != "__pycache__":
-                found += _walk(child, f"{name}/")
-        else:
-            found.append((name, child))
-    return found
+    root = Path(modelimg_runtime.__file__).parent
+    prefix = f"{contract.RUNTIME_PATH}/modelimg_runtime"
+    modules = sorted(root.rglob("*.py"))
+    return tuple(_planned(f"{prefix}/{path.relative_to(root).as_posix()}", path, sources) for path in modules)
 
 
 def _package_files(package: ModelPackage, sources: dict[Digest, Path], *, code: bool) -> tuple[PlannedFile, ...]:
-    """The user's code, or the model package without it and without what only the build needs."""
-    build_only = {package.manifest.image.template}
+    """The user's code, or the model package without it and without what only the build needs.
+
+    The digests are those that reading the package has just checked: a large model is hashed once.
+    """
+    template = package.manifest.image.template
     code_prefix, wheels_prefix = f"{contract.CODE_DIR}/", f"{contract.WHEELS_DIR}/"
-    planned = []
-    for name in [*package.manifest.files, contract.MANIFEST]:
-        if name in build_only or name.startswith(wheels_prefix) or name.startswith(code_prefix) != code:
+    planned = (
+        []
+        if code
+        else [_planned(f"{contract.MODEL_PATH}/{contract.MANIFEST}", package.path / contract.MANIFEST, sources)]
+    )
+    for name, sha256 in package.manifest.files.items():
+        if name == template or name.startswith(wheels_prefix) or name.startswith(code_prefix) != code:
             continue
         path = f"{contract.CODE_PATH}/{name.removeprefix(code_prefix)}" if code else f"{contract.MODEL_PATH}/{name}"
-        planned.append(_planned(path.lstrip("/"), package.path / name, sources))
+        planned.append(_planned(path, package.path / name, sources, Digest(sha256)))
     return tuple(sorted(planned, key=lambda file: file.path))
 
 
-def _planned(path: str, source: Path, sources: dict[Digest, Path]) -> PlannedFile:
+def _planned(path: str, source: Path, sources: dict[Digest, Path], known: Digest | None = None) -> PlannedFile:
+    """A file at an absolute path of the image; hashed here unless its digest is known."""
     with source.open("rb") as stream:
-        digest = Digest.of_stream(stream)
+        digest = known or Digest.of_stream(stream)
     sources[digest] = source
-    return PlannedFile(path, digest, source.stat().st_size)
+    return PlannedFile(path.lstrip("/"), digest, source.stat().st_size)
 
 
 def _run_config(package: ModelPackage, base: ResolvedBase, created: str) -> RunConfig:

@@ -137,6 +137,14 @@ def test_mixed_types_missing_values_and_the_users_own_transformer_are_served(bui
     assert named == {(1, "island"), (1, "bill_length_mm"), (1, "sex")}
 
 
+def test_the_health_check_passes_where_the_model_is_ready(built, serve, client) -> None:
+    container = serve(built.name).container
+    kind, *command = client.api.inspect_image(built.name)["Config"]["Healthcheck"]["Test"]
+    assert kind == "CMD"
+    assert container.exec_run(command).exit_code == 0
+    assert container.exec_run(command, environment={"PORT": "1"}).exit_code == 1
+
+
 def test_sigterm_drains_and_ends_with_0(built, serve) -> None:
     container = serve(built.name).container
     container.kill("SIGTERM")
