@@ -13,13 +13,17 @@
     ├── PackageError                  1  a folder that is no model package, or one that was changed
     ├── FetchError                    1  a blob that cannot be had, or whose bytes are not the pinned ones
     │   ├── NotFound                  1  the server has no such file (any more)
-    │   └── DigestMismatch            1  the server has other bytes than the pinned ones
+    │   ├── DigestMismatch            1  the server has other bytes than the pinned ones
+    │   └── RegistryError             1  a registry that refuses, or whose answers make no sense
+    │       └── Unauthorized          1  it wants credentials that it was not given
+    ├── CacheError                    1  the cache's directory cannot be written, or is full
     ├── LayerError                    1  a tree that may not become a layer
     ├── BaseError                     1  a base image that cannot be had, trusted or used
     ├── RenderError                   1  a template, or a value that a Dockerfile cannot hold
     ├── EngineError                   1  the engine could not build
     │   ├── EngineUnavailable         1  no daemon answers
-    │   └── BaseNotFound              1  the engine knows no such base image
+    │   ├── BaseNotFound              1  the engine knows no such base image
+    │   └── SandboxUnavailable        1  nothing of the image can be run on this host
     ├── ImageError                    1  an image that cannot be found or read back
     └── CheckFailed                   3  a check said no
         └── GateFailed                3  the packed examples came out differently in the built image
@@ -95,6 +99,18 @@ class DigestMismatch(FetchError):  # noqa: N818
     """The server has other bytes under this name than the pinned ones."""
 
 
+class RegistryError(FetchError):
+    """A registry that refuses, or whose answers make no sense."""
+
+
+class Unauthorized(RegistryError):  # noqa: N818 - the protocol's word
+    """The registry wants credentials that it was not given, or refuses those that it was."""
+
+
+class CacheError(ModelimgError):
+    """The cache's directory cannot be written, or there is no room left in it."""
+
+
 class LayerError(ModelimgError):
     """A tree that may not become a layer: an escaping link, a whiteout name, a duplicate path."""
 
@@ -117,6 +133,10 @@ class EngineUnavailable(EngineError):  # noqa: N818 - the field's word
 
 class BaseNotFound(EngineError):  # noqa: N818
     """The engine knows no such base image and cannot pull it."""
+
+
+class SandboxUnavailable(EngineError):  # noqa: N818
+    """Nothing of an image can be run on this host: another architecture, or what isolates it is forbidden."""
 
 
 class ImageError(ModelimgError):

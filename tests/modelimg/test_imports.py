@@ -12,7 +12,7 @@ import pytest
 
 BUILDER = Path(__file__).parents[2] / "builder"
 FOREIGN_TO_RUNTIME = {"modelimg", "docker", "jinja2", "typer", "rich", "uv", "pysequoia", "debian", "httpx"}
-OCI_MAY = {"modelimg.errors", "modelimg.oci", "httpx"}
+OCI_MAY = {"modelimg.errors", "modelimg.oci", "httpx", "deflate", "backports.zstd", "compression.zstd"}
 SERVING = {"app", "serve", "service", "protocols", "health", "problems", "selftest", "describe", "__main__"}
 """Modules of the runtime that only the image needs; the others are what both sides must agree on."""
 

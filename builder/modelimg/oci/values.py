@@ -153,6 +153,13 @@ class Reference:
         """Registry and repository, without tag and digest."""
         return f"{self.registry}/{self.repository}" if self.registry else self.repository
 
+    @property
+    def full_name(self) -> str:
+        """``registry/repository:tag`` with nothing left out; Docker completes a short name so."""
+        registry = self.registry or "docker.io"
+        official = registry == "docker.io" and "/" not in self.repository
+        return f"{registry}/{'library/' * official}{self.repository}:{self.tag or 'latest'}"
+
     def with_digest(self, digest: Digest) -> Reference:
         """The same name, pinned."""
         return Reference(self.registry, self.repository, self.tag, digest)

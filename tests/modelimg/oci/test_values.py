@@ -95,3 +95,14 @@ def test_an_unknown_platform_is_refused_with_those_that_are_known(text: str) -> 
     with pytest.raises(UsageError) as refused:
         Platform.parse(text)
     assert "linux/arm64" in str(refused.value)
+
+
+def test_a_reference_is_completed_as_docker_completes_it() -> None:
+    for text, full in (
+        ("python", "docker.io/library/python:latest"),
+        ("team/model:1", "docker.io/team/model:1"),
+        ("docker.io/python:3", "docker.io/library/python:3"),
+        ("localhost/x", "localhost/x:latest"),
+        ("example.com:5000/a/b:2", "example.com:5000/a/b:2"),
+    ):
+        assert Reference.parse(text).full_name == full

@@ -8,14 +8,13 @@ fetches them and makes one deterministic tar. In the order of the flow: `suites`
 Maintainer scripts are not run. The result has no shell, no package manager and no program but the interpreter.
 """
 
-from modelimg.base.debian.build import BASE_ASSEMBLY_VERSION, DebianBase, build_base
+from modelimg.base.debian.build import DebianBase, build_base
 from modelimg.base.debian.keyring import Keyring
 from modelimg.base.debian.lock import read_lock, write_lock
 from modelimg.base.debian.selection import resolve_packages
 from modelimg.base.debian.values import DebianPackage, DebianPackages, Mirrors
 
 __all__ = [
-    "BASE_ASSEMBLY_VERSION",
     "DebianBase",
     "DebianPackage",
     "DebianPackages",

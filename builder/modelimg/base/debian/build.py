@@ -12,15 +12,13 @@ from modelimg.base.debian.extract import unpack_deb
 from modelimg.base.debian.lock import package_to_dict
 from modelimg.base.debian.tree import CA_BUNDLE, assemble_tree, is_kept
 from modelimg.base.debian.values import DebianPackage, DebianPackages, Mirrors
+from modelimg.base.versions import BASE_ASSEMBLY_VERSION
 from modelimg.cache import Cache
 from modelimg.errors import BaseError, DigestMismatch, FetchError, NotFound
 from modelimg.fetch import Fetcher
-from modelimg.oci.image import ImageConfig, RunConfig
+from modelimg.oci.image import EPOCH, History, ImageConfig, RunConfig
 from modelimg.oci.values import Digest, Platform
 from modelimg.tar import Entry, Spool, TarSummary, make_directory, make_text, write_tar
-
-BASE_ASSEMBLY_VERSION = 1
-"""Raised with every change that alters a byte of a base made from the same packages."""
 
 RECORD = "usr/share/modelimg/base.json"
 """Where a base says which packages it was made from."""
@@ -103,7 +101,7 @@ def _config(packages: DebianPackages, diff_id: Digest) -> ImageConfig:
         platform=packages.platform,
         run=RunConfig(env=_ENV),
         diff_ids=(diff_id,),
-        history=(f"modelimg base deb:{packages.suite}, {len(packages.packages)} packages",),
+        history=(History(f"modelimg base deb:{packages.suite}, {len(packages.packages)} packages", EPOCH),),
     )
 
 

@@ -18,12 +18,10 @@ from modelimg.base.debian.keyring import Keyring
 from modelimg.base.debian.lock import package_from_dict, package_to_dict, read_lock
 from modelimg.base.debian.suites import LEFT_OUT, Suite, find_suite
 from modelimg.base.debian.values import ArchiveName, DebianPackage, DebianPackages, Mirrors
+from modelimg.base.versions import SELECTION_VERSION
 from modelimg.errors import BaseError
 from modelimg.fetch import Fetcher
 from modelimg.oci.values import Platform
-
-SELECTION_VERSION = 1
-"""Raised with every change to which packages follow from the same indexes."""
 
 _FACT = "debian-selection"
 _COMPARISONS = {"<<": operator.lt, "<=": operator.le, "=": operator.eq, ">=": operator.ge, ">>": operator.gt}

@@ -29,8 +29,16 @@ _UNWANTED: tuple[tuple[str, str], ...] = (
     (r"etc/(update-motd\.d|skel|profile\.d|default|ca-certificates|issue|issue\.net)(/.*)?", "for log-ins and scripts"),
     (r"usr/s?bin/(?!python3\.[0-9]+$).*", "programs; the interpreter is the only one"),
     (r"usr/lib/[^/]+/gconv(/.*)?", "8 MB of iconv tables; Python has its own, and UTF-8 is built into libc"),
+    (
+        r"usr/lib/[^/]+/libmvec\.so\.1",
+        "1 MB of vector mathematics for code made with -ffast-math; no manylinux policy lets a wheel rely on it",
+    ),
+    (r"usr/lib/[^/]+/libexpatw\.so\.1.*", "a second Expat, for UTF-16; Python has the first"),
+    (r"usr/lib/[^/]+/lib(c_malloc_debug|memusage|pcprofile|thread_db)\.so.*", "for debuggers and profilers of C"),
+    (r"usr/lib/[^/]+/libnss_(compat|hesiod)\.so\.2", "name services that our nsswitch.conf does not ask"),
     (r"usr/share/zoneinfo/(right|posix)(/.*)?", "second copies of every zone"),
     (r"usr/lib/python3\.[0-9]+/(test|idlelib|turtledemo|lib2to3|ensurepip|pydoc_data)(/.*)?", "not for servers"),
+    (r"usr/lib/python3\.[0-9]+/turtle\.py", "draws with tkinter, which is a package of its own"),
     (
         r"usr/lib/python3\.[0-9]+/lib-dynload/(nis|_dbm|_gdbm|readline|_curses|_curses_panel)\.[^/]*",
         "their libraries are left out, see `suites.LEFT_OUT`",

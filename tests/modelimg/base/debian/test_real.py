@@ -24,14 +24,33 @@ BASES = [("bookworm", "linux/amd64"), ("trixie", "linux/amd64"), ("bookworm", "l
 EXPECTED = {"bookworm": ("3.11.2", "2.36"), "trixie": ("3.13.5", "2.41")}
 MACHINES = {"amd64": 62, "arm64": 183}  # e_machine: EM_X86_64, EM_AARCH64
 MANYLINUX = {
-    "libstdc++.so.6",
-    "libgomp.so.1",
-    "libgcc_s.so.1",
-    "libz.so.1",
-    "libm.so.6",
-    "libpthread.so.0",
+    "libc.so.6",
     "libdl.so.2",
+    "libexpat.so.1",
+    "libgcc_s.so.1",
+    "libgomp.so.1",
+    "libm.so.6",
+    "libnsl.so.1",
+    "libpthread.so.0",
+    "libresolv.so.2",
+    "librt.so.1",
+    "libstdc++.so.6",
+    "libutil.so.1",
+    "libz.so.1",
 }
+"""What a wheel may expect of a system, https://github.com/pypa/auditwheel, but for desktops; and OpenMP."""
+
+BROKEN = {
+    "_distutils_system_mod",
+    "_ios_support",
+    "_pyrepl",
+    "asyncio",
+    "curses",
+    "dbm",
+    "encodings",
+    "multiprocessing",
+}
+"""Packages of the standard library with modules for other systems, for terminals or for Debian's packaging."""
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +184,16 @@ def test_it_is_as_small_as_we_say(base: DebianBase) -> None:
 
 
 PROBE = """
-import ctypes, importlib, json, locale, os, socket, sqlite3, ssl, sys, zoneinfo
+import ctypes, importlib, json, locale, os, pkgutil, socket, sqlite3, ssl, sys, warnings, zoneinfo
+warnings.simplefilter("ignore")
+root, broken = os.path.dirname(os.__file__), []
+for module in pkgutil.walk_packages([root], onerror=broken.append):
+    name = module.name
+    if name not in ("this", "antigravity") and not name.endswith("__main__") and "packages" not in name:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            broken.append(name)
 folder = os.path.join(os.path.dirname(os.__file__), "lib-dynload")
 names = sorted({name.split(".")[0] for name in os.listdir(folder)})
 for name in names:
@@ -178,6 +206,7 @@ except FileNotFoundError:
     shell = False
 facts = {
     "modules": names,
+    "broken": sorted({name.partition(".")[0] for name in broken}),
     "python": sys.version.split()[0],
     "certificates": len(ssl.create_default_context().get_ca_certs()),
     "sqlite": sqlite3.connect(":memory:").execute("select 6 * 7").fetchone()[0],
@@ -225,6 +254,7 @@ def test_every_extension_of_the_standard_library_works_in_a_container(suite: str
         client.close()
     facts = json.loads(out)
     assert {"_ssl", "_sqlite3", "_ctypes", "_lzma", "_bz2", "_decimal", "_uuid"} <= set(facts.pop("modules"))
+    assert set(facts.pop("broken")) <= BROKEN
     assert facts.pop("certificates") > 100
     assert facts == {
         "python": EXPECTED[suite][0],

@@ -1,0 +1,171 @@
+"""Blobs: content that is known by its digest before it is opened."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from modelimg.errors import DigestMismatch
+from modelimg.oci.values import Digest, Platform
+
+_CHUNK = 1 << 20
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar"
+LAYER_GZIP = f"{LAYER}+gzip"
+LAYER_ZSTD = f"{LAYER}+zstd"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """What a manifest or an index says of a blob.
+
+    Source: https://github.com/opencontainers/image-spec/blob/main/descriptor.md
+    """
+
+    media_type: str
+    digest: Digest
+    size: int
+    platform: Platform | None = None
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, media_type: str, data: bytes) -> Descriptor:
+        """The descriptor of some bytes."""
+        return cls(media_type, Digest.of(data), len(data))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The spec's field names; what is empty is left out."""
+        value: dict[str, Any] = {"mediaType": self.media_type, "digest": str(self.digest), "size": self.size}
+        if self.platform:
+            value["platform"] = {"architecture": self.platform.architecture, "os": self.platform.os}
+        if self.annotations:
+            value["annotations"] = dict(self.annotations)
+        return value
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Descriptor:
+        """Read the spec's field names.
+
+        Raises:
+            KeyError, ValueError, TypeError: it is no descriptor; whoever parses the document says which.
+        """
+        if not isinstance(value["size"], int) or isinstance(value["size"], bool) or value["size"] < 0:
+            raise ValueError(f"size is {value['size']!r}")
+        platform = value.get("platform")
+        return cls(
+            media_type=str(value["mediaType"]),
+            digest=Digest.parse(value["digest"]),
+            size=value["size"],
+            platform=Platform(platform["os"], platform["architecture"]) if platform else None,
+            annotations=dict(value.get("annotations") or {}),
+        )
+
+
+class Blob(Protocol):
+    """Content by digest. Opening may fetch or make it; looking at the descriptor never does."""
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """Media type, digest and size."""
+        ...
+
+    def open(self) -> BinaryIO:
+        """A fresh stream of the whole content, not yet checked; `copy_blob` checks."""
+        ...
+
+
+@dataclass(frozen=True)
+class BytesBlob:
+    """Bytes that are at hand."""
+
+    descriptor: Descriptor
+    data: bytes
+
+    def open(self) -> BinaryIO:
+        """See `Blob`."""
+        return io.BytesIO(self.data)
+
+
+@dataclass(frozen=True)
+class FileBlob:
+    """A file on this host, or a run of bytes in one, such as a member of an archive.
+
+    Attributes:
+        descriptor: what it should be.
+        path: of the file.
+        offset: where it begins in the file; it is ``descriptor.size`` bytes long.
+    """
+
+    descriptor: Descriptor
+    path: Path
+    offset: int = 0
+
+    def open(self) -> BinaryIO:
+        """See `Blob`."""
+        stream = self.path.open("rb")
+        stream.seek(self.offset)
+        return stream
+
+
+@dataclass(frozen=True)
+class LazyBlob:
+    """A file that is found or made when somebody wants its bytes.
+
+    Attributes:
+        descriptor: what it is.
+        make: finds the file, or makes it.
+    """
+
+    descriptor: Descriptor
+    make: Callable[[], Path] = field(compare=False, repr=False)
+
+    def open(self) -> BinaryIO:
+        """See `Blob`."""
+        return self.make().open("rb")
+
+
+def copy_blob(blob: Blob, out: BinaryIO) -> None:
+    """Copy a blob's bytes, and check them on the way.
+
+    Raises:
+        DigestMismatch: other bytes, or another number of them, than the descriptor says; ``out`` holds them already.
+    """
+    hasher, left = hashlib.sha256(), blob.descriptor.size
+    with blob.open() as stream:
+        while left and (chunk := stream.read(min(_CHUNK, left))):
+            hasher.update(chunk)
+            out.write(chunk)
+            left -= len(chunk)
+    if left:
+        raise DigestMismatch(f"the blob {blob.descriptor.digest} ended {left} bytes too early")
+    if Digest(hasher.hexdigest()) != blob.descriptor.digest:
+        raise DigestMismatch(f"the blob {blob.descriptor.digest} has bytes of sha256:{hasher.hexdigest()}")
+
+
+def read_blob(blob: Blob) -> bytes:
+    """A small blob's bytes, checked.
+
+    Raises:
+        DigestMismatch: as `copy_blob`.
+    """
+    out = io.BytesIO()
+    copy_blob(blob, out)
+    return out.getvalue()
+
+
+def canonical_json(value: Any) -> bytes:
+    """Sorted keys, no white space, UTF-8: the form of every document that we write."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
