@@ -20,7 +20,7 @@ setup: $(READY) ## Make the virtual environment with everything for development
 engine: ## See that a Docker Engine answers; on Debian as root, install and start one
 	@scripts/engine
 
-demo: setup engine ## Train, pack, build, run, predict and inspect the breast-cancer example
+demo: setup ## Train, pack, build, run, predict and inspect the breast-cancer example
 	@examples/demo $(BIN)
 
 test: lint types unit integration ## Everything that CI checks
@@ -43,7 +43,8 @@ format: setup ## Let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-benchmark: setup engine ## Measure builds beside a hand-written Dockerfile
+benchmark: setup engine ## Measure builds, images and starts beside other tools
+	@scripts/test-tools
 	$(BIN)/python -m benchmarks.build
 
 clean: ## Remove the virtual environment and caches

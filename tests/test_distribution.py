@@ -53,7 +53,7 @@ def test_an_install_renders_from_its_own_templates(installed: Path, breast_cance
     assert run(installed / "python", "-m", "modelimg", "--version", cwd=tmp_path).startswith("modelimg 0.")
     run(installed / "modelimg", "render", breast_cancer, "-o", tmp_path / "context", cwd=tmp_path)
     names = {path.name for path in (tmp_path / "context").iterdir()}
-    assert names == {"Dockerfile", "base.tar", "dependencies.tar", "runtime.tar", "model.tar"}
+    assert names == {"Dockerfile", "base.tar", "dependencies.tar", "runtime.tar", "bytecode.tar", "model.tar"}
     assert (
         (tmp_path / "context/Dockerfile")
         .read_text()

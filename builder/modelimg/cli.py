@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,8 +16,8 @@ from modelimg import __version__
 from modelimg.errors import ModelimgError, UsageError
 
 if TYPE_CHECKING:
-    from modelimg.build import BuildSpec
-    from modelimg.engines.base import Engine, Report
+    from modelimg.build import BuildOutcome
+    from modelimg.deliver import Delivery, Report
     from modelimg.fetch import Fetcher
     from modelimg.oci.values import Platform
 
@@ -31,6 +30,8 @@ app = typer.Typer(
 )
 base_app = typer.Typer(help="Base images made from Debian's packages.", no_args_is_help=True)
 app.add_typer(base_app, name="base")
+cache_app = typer.Typer(help="What is kept between builds.", no_args_is_help=True)
+app.add_typer(cache_app, name="cache")
 
 
 class EngineName(StrEnum):
@@ -38,14 +39,47 @@ class EngineName(StrEnum):
 
     AUTO = "auto"
     DOCKER = "docker"
+    EMBEDDED = "embedded"
+
+
+class ByteCodeChoice(StrEnum):
+    """Which modules the image holds byte code of."""
+
+    IMPORTED = "imported"
+    NONE = "none"
+
+
+class Compression(StrEnum):
+    """How the embedded engine compresses layers."""
+
+    GZIP = "gzip"
+    ZSTD = "zstd"
+    NONE = "none"
 
 
 _LINE = 160
 """Characters of a progress line."""
 
+OutputOption = Annotated[
+    list[str] | None,
+    typer.Option("--output", help="oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE to write; may be repeated."),
+]
+LoadOption = Annotated[bool, typer.Option("--load", help="Load the image into the Docker daemon.")]
+PushOption = Annotated[bool, typer.Option("--push", help="Push the image to the registries that its names say.")]
+MetadataOption = Annotated[
+    Path | None, typer.Option("--metadata-file", help="Write ids and digests to this JSON file.")
+]
+GateOption = Annotated[bool, typer.Option("--gate/--no-gate", help="Replay the packed examples in the image.")]
 Json = Annotated[bool, typer.Option("--json", help="Print data instead of text.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Use what is in the cache; open no connection.")]
 PackageArgument = Annotated[Path, typer.Argument(help="Folder of a model package, as `modelimg pack` writes it.")]
+ImageArgument = Annotated[
+    str,
+    typer.Argument(
+        help="NAME (asked of the daemon, then of its registry), docker://NAME, docker-daemon:NAME, oci:DIR[:TAG], "
+        "oci-archive:FILE or docker-archive:FILE."
+    ),
+]
 BaseOption = Annotated[
     str | None,
     typer.Option(
@@ -56,7 +90,8 @@ BaseLockOption = Annotated[
     Path | None, typer.Option("--base-lock", help="Pins the packages of a deb: base; see `modelimg base lock`.")
 ]
 PlatformOption = Annotated[
-    list[str] | None, typer.Option("--platform", help="OS/ARCH of the image. Default: linux/amd64.")
+    list[str] | None,
+    typer.Option("--platform", help="OS/ARCH of the image; several, by comma, make an index. Default: linux/amd64."),
 ]
 TemplateOption = Annotated[Path | None, typer.Option("--template", help="A Dockerfile template of your own.")]
 TagOption = Annotated[
@@ -150,41 +185,54 @@ def pack(
 def build(
     package: PackageArgument,
     tags: TagOption = None,
-    engine: Annotated[EngineName, typer.Option(help="auto: docker where a daemon answers.")] = EngineName.AUTO,  # noqa: ARG001 - one yet
+    engine: Annotated[
+        EngineName, typer.Option(help="auto: docker where a daemon answers and can do what is asked, else embedded.")
+    ] = EngineName.AUTO,
     base: BaseOption = None,
     base_lock: BaseLockOption = None,
     platform: PlatformOption = None,
     template: TemplateOption = None,
-    gate: Annotated[
-        bool, typer.Option("--gate/--no-gate", help="Replay the packed examples in the built image.")
-    ] = True,
-    metadata_file: Annotated[
-        Path | None, typer.Option("--metadata-file", help="Write ids and digests to this JSON file.")
+    outputs: OutputOption = None,
+    load: LoadOption = False,
+    push: PushOption = False,
+    gate: GateOption = True,
+    bytecode: Annotated[
+        ByteCodeChoice | None,
+        typer.Option(help="Byte code of what the model imports, or none. Default: imported where this host can."),
     ] = None,
+    compression: Annotated[
+        Compression, typer.Option(help="How the embedded engine compresses layers.")
+    ] = Compression.GZIP,
+    metadata_file: MetadataOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan as JSON and build nothing.")] = False,
     offline: Offline = False,
     as_json: Json = False,
 ) -> None:
     """Build an image from a model package, check it, and tag it."""
+    from modelimg.build import BuildSpec, plan_build, plans_to_json
     from modelimg.build import build as run_build
-    from modelimg.build import plan_build, write_metadata
+    from modelimg.engines import engine_maker
 
-    spec = _build_spec(package, tags, base, base_lock, platform, template, gate=gate)
+    spec = BuildSpec(
+        package,
+        tuple(tags or ()),
+        tuple(_platforms(platform)),
+        base,
+        base_lock,
+        template,
+        bytecode.value if bytecode else None,
+        gate,
+        _delivery(outputs, load=load, push=push),
+    )
     with _fetcher(offline=offline) as fetcher, _progress() as report:
-        make_engine = _engine_maker(fetcher, report)
-        plan = plan_build(spec, fetcher, make_engine)
+        make_engine = engine_maker(engine.value, spec, fetcher, report, compression.value)
+        plans = plan_build(spec, fetcher, make_engine, report)
         if not dry_run:
-            outcome = run_build(plan, make_engine(), fetcher, gate=gate, report=report)
+            outcome = run_build(plans, make_engine(), fetcher, gate=gate, delivery=spec.delivery, report=report)
     if dry_run:
-        typer.echo(plan.to_json(), nl=False)
+        typer.echo(plans_to_json(plans), nl=False)
         return
-    if metadata_file:
-        write_metadata(outcome, metadata_file)
-    if as_json:
-        typer.echo(json.dumps(outcome.to_dict(), indent=2))
-        return
-    for name in outcome.names:
-        typer.echo(f"{name} {outcome.result.image_id}")
+    _tell_outcome(outcome, metadata_file, as_json=as_json)
 
 
 @app.command()
@@ -200,31 +248,78 @@ def render(
     offline: Offline = False,
 ) -> None:
     """Write the Dockerfile and its layers, for `docker build`."""
-    from modelimg.build import plan_build
+    from modelimg.build import BuildSpec, plan_build
     from modelimg.dockerfile import write_context
+    from modelimg.engines import engine_maker
 
-    spec = _build_spec(package, None, base, base_lock, platform, template, gate=False)
+    spec = BuildSpec(package, (), tuple(_platforms(platform)), base, base_lock, template)
+    if len(spec.platforms) > 1:
+        raise UsageError("a Dockerfile is rendered for one platform", hint="call it once for each --platform")
     with _fetcher(offline=offline) as fetcher, _progress() as report:
-        plan = plan_build(spec, fetcher, _engine_maker(fetcher, report))
-        write_context(plan, fetcher, out)
+        plans = plan_build(spec, fetcher, engine_maker("docker", spec, fetcher, report), report)
+        write_context(plans[0], fetcher, out)
     typer.echo(out)
 
 
 @app.command()
+def serve(
+    package: PackageArgument,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8080,
+) -> None:
+    """Serve a model package without a container, with the packages that are installed here."""
+    from modelimg.serve import serve_package
+
+    serve_package(package, host, port)
+
+
+@app.command()
 def inspect(
-    image: Annotated[str, typer.Argument(help="A name that the Docker daemon knows; docker-daemon:NAME says so.")],
+    image: ImageArgument,
+    platform: Annotated[
+        str | None,
+        typer.Option("--platform", help="OS/ARCH, where the name leads to several. Default: this machine's."),
+    ] = None,
+    offline: Offline = False,
     as_json: Json = False,
 ) -> None:
     """Show what an image says of itself: labels, contract, metrics, provenance."""
-    from modelimg.daemon import connect
-    from modelimg.inspect import inspect_daemon_image
+    from modelimg.inspect import inspect_image
+    from modelimg.oci.names import ImageName
     from modelimg.tables import print_report
 
-    report = inspect_daemon_image(connect(), image.removeprefix("docker-daemon:"))
+    wanted = _platforms([platform])[0] if platform else None
+    with _fetcher(offline=offline) as fetcher:
+        report = inspect_image(ImageName.parse(image), wanted, fetcher)
     if as_json:
         typer.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
     else:
         print_report(report)
+
+
+@app.command()
+def rebase(
+    image: ImageArgument,
+    base: Annotated[
+        str, typer.Option("--base", help="The new base: deb:bookworm, deb:trixie or an image, named as IMAGE is.")
+    ],
+    tags: Annotated[list[str], typer.Option("-t", "--tag", help="Name of the result; may be repeated.")],
+    outputs: OutputOption = None,
+    load: LoadOption = False,
+    push: PushOption = False,
+    gate: GateOption = True,
+    metadata_file: MetadataOption = None,
+    offline: Offline = False,
+    as_json: Json = False,
+) -> None:
+    """Put a model image on another base, under the same layers of its own."""
+    from modelimg.oci.names import ImageName
+    from modelimg.rebase import RebaseSpec, run_rebase
+
+    spec = RebaseSpec(ImageName.parse(image), base, tuple(tags), gate, _delivery(outputs, load=load, push=push))
+    with _fetcher(offline=offline) as fetcher, _progress() as report:
+        outcome = run_rebase(spec, fetcher, report)
+    _tell_outcome(outcome, metadata_file, as_json=as_json)
 
 
 @base_app.command("lock")
@@ -249,6 +344,50 @@ def base_lock(
     typer.echo(out)
 
 
+@cache_app.command("info")
+def cache_info(as_json: Json = False) -> None:
+    """Show where the cache is and how much it holds."""
+    from modelimg.cache import Cache
+
+    cache = Cache.default()
+    usage = cache.usage()
+    if as_json:
+        typer.echo(json.dumps({"directory": str(cache.root), **usage.to_dict()}, indent=2))
+        return
+    typer.echo(cache.root)
+    for name, amount in (("blobs", usage.blobs), ("facts", usage.facts), ("temporary", usage.temporary)):
+        typer.echo(f"{name:<10}{amount.files:>8} files{amount.size / 1e6:>10.1f} MB")
+
+
+@cache_app.command("prune")
+def cache_prune(
+    older_than: Annotated[
+        int, typer.Option("--older-than", metavar="DAYS", min=1, help="Remove what was not used for so long.")
+    ] = 30,
+    everything: Annotated[bool, typer.Option("--all", help="Remove everything, however new.")] = False,
+) -> None:
+    """Remove from the cache what no build has used lately; it is fetched or made again when it is needed."""
+    from datetime import timedelta
+
+    from modelimg.cache import Cache
+
+    removed = Cache.default().prune(None if everything else timedelta(days=older_than)).total
+    typer.echo(f"removed {removed.files} files, {removed.size / 1e6:.1f} MB")
+
+
+def _tell_outcome(outcome: BuildOutcome, metadata_file: Path | None, *, as_json: bool) -> None:
+    from modelimg.build import write_metadata
+
+    if metadata_file:
+        write_metadata(outcome, metadata_file)
+    if as_json:
+        typer.echo(json.dumps(outcome.to_dict(), indent=2))
+        return
+    for name in outcome.names:
+        for result in outcome.results:
+            typer.echo(f"{name} {result.image_id}")
+
+
 def _fetcher(*, offline: bool) -> Fetcher:
     from modelimg.cache import Cache
     from modelimg.fetch import Fetcher
@@ -256,34 +395,11 @@ def _fetcher(*, offline: bool) -> Fetcher:
     return Fetcher(Cache.default(), offline=offline)
 
 
-def _engine_maker(fetcher: Fetcher, report: Report) -> Callable[[], Engine]:
-    """Makes the engine when it is first needed, and only once: a plan on a deb: base needs none."""
+def _delivery(outputs: list[str] | None, *, load: bool, push: bool) -> Delivery:
+    from modelimg.deliver import Delivery
+    from modelimg.oci.names import ImageName
 
-    @cache
-    def make() -> Engine:
-        from modelimg.engines.docker import DockerEngine
-
-        return DockerEngine(fetcher, report)
-
-    return make
-
-
-def _build_spec(
-    package: Path,
-    tags: list[str] | None,
-    base: str | None,
-    base_lock: Path | None,
-    platform: list[str] | None,
-    template: Path | None,
-    *,
-    gate: bool,
-) -> BuildSpec:
-    from modelimg.build import BuildSpec
-
-    platforms = _platforms(platform)
-    if len(platforms) > 1:
-        raise UsageError("the docker engine builds one platform at a time", hint="call it once for each --platform")
-    return BuildSpec(package, tuple(tags or ()), platforms[0], base, base_lock, template, gate)
+    return Delivery(tuple(ImageName.parse(output) for output in outputs or ()), load, push)
 
 
 def _platforms(texts: list[str] | None) -> list[Platform]:

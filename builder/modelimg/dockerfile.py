@@ -20,7 +20,7 @@ from modelimg.base.resolve import ResolvedBase
 from modelimg.errors import RenderError, UsageError
 from modelimg.fetch import Fetcher
 from modelimg.labels import fits_dockerfile, quote
-from modelimg.layers import Layer, build_layer
+from modelimg.layerstore import Layer, LayerStore
 from modelimg.plan import BuildPlan
 
 TEMPLATE = "Dockerfile.j2"
@@ -76,7 +76,8 @@ def write_context(plan: BuildPlan, fetcher: Fetcher, out: Path) -> list[Layer]:
         )
     if out.exists() and not (out / "Dockerfile").is_file() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists and is no rendered context", hint="name a folder that does not exist yet")
-    layers = [build_layer(plan, layer, fetcher) for layer in plan.layers]
+    store = LayerStore(fetcher)
+    layers = [store.tar(plan, layer) for layer in plan.layers]
     out.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     try:
@@ -116,7 +117,7 @@ def _variables(plan: BuildPlan) -> dict[str, Any]:
         "env": [tuple(item.split("=", 1)) for item in plan.run.env],
         "ports": list(plan.run.exposed_ports),
         "stop_signal": plan.run.stop_signal,
-        "health": plan.health,
+        "health": plan.run.health,
         "user": plan.run.user,
         "entrypoint": list(plan.run.entrypoint),
         "cmd": list(plan.run.cmd),

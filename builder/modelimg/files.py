@@ -1,10 +1,10 @@
-"""Writing a file whole or not at all."""
+"""Writing a small file whole or not at all."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
+
+from modelimg.oci.writing import replacing
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -14,12 +14,5 @@ def replace_text(path: Path, text: str) -> None:
         OSError: the file cannot be written; what was there before stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    aside = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        aside.chmod(0o644)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with replacing(path) as stream:
+        stream.write(text.encode())

@@ -22,18 +22,36 @@ def run_gate(engine: Engine, result: BuildResult, plan: BuildPlan, cache: Cache)
 
     Raises:
         GateFailed: a prediction differs, or the model does not load; the hint names packages of other versions.
+        SandboxUnavailable: nothing of the image can be run on this host.
     """
-    if cache.recall("gate", plan.key) == {"passed": True}:
-        return GateVerdict("container", passed=True, remembered=True)
+    return check_image(engine, result, f"{plan.name} {plan.version}", f"{engine.name} {plan.key}", cache)
+
+
+def check_image(engine: Engine, result: BuildResult, title: str, key: str, cache: Cache) -> GateVerdict:
+    """Run the self-test in an image, unless it passed before.
+
+    Args:
+        engine: runs it.
+        result: the image.
+        title: how messages name it.
+        key: what its content follows from.
+        cache: remembers that it passed.
+
+    Raises:
+        As `run_gate`.
+    """
+    passed = cache.recall("gate", key)
+    if passed and passed["passed"] is True:
+        return GateVerdict(passed.get("how", "container"), passed=True, remembered=True)
     test = engine.selftest(result)
     report = _report(test)
     if test.exit_code != 0 or report.get("passed") is not True:
         raise GateFailed(
-            f"{plan.name} {plan.version} does not pass its self-test in the built image: {_reason(report, test)}",
+            f"{title} does not pass its self-test in the built image: {_reason(report, test)}",
             hint=_hint(report.get("versions") or []),
         )
-    cache.note("gate", plan.key, {"passed": True})
-    return GateVerdict("container", passed=True)
+    cache.note("gate", key, {"passed": True, "how": test.how})
+    return GateVerdict(test.how, passed=True)
 
 
 def _report(test: SelfTest) -> dict[str, Any]:

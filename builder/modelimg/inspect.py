@@ -1,20 +1,23 @@
-"""Reading an image back: labels, contract, metrics and provenance, from the image alone."""
+"""Reading an image back: labels, contract, metrics and provenance, from the image alone and wherever it is."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import docker
-import docker.errors
-
-from modelimg.daemon import image_files
 from modelimg.errors import ImageError
+from modelimg.fetch import Fetcher
+from modelimg.images import Found, look_everywhere, open_image
 from modelimg.labels import OCI, OWN
+from modelimg.oci.files import ImageFiles
+from modelimg.oci.manifest import Image
+from modelimg.oci.names import ImageName
+from modelimg.oci.values import Platform
 from modelimg_runtime import contract
 
+_MANIFEST_PATH = f"{contract.MODEL_PATH}/{contract.MANIFEST}"
 _READ = (contract.MANIFEST, contract.METRICS, contract.PROVENANCE, contract.EXAMPLES)
 
 
@@ -25,8 +28,9 @@ class ImageReport:
     Attributes:
         reference: how it was asked for.
         image_id: digest of its config.
+        manifest_digest: of its manifest; None in a daemon and a ``docker-archive:``, which have none.
         platform: ``os/arch``.
-        size: bytes on disk, uncompressed.
+        size: bytes of its layers: uncompressed in a daemon, as they are stored elsewhere.
         layers: diff_ids, lowest first.
         labels: all of them.
         files: the JSON files of the model package in it, by name.
@@ -34,6 +38,7 @@ class ImageReport:
 
     reference: str
     image_id: str
+    manifest_digest: str | None
     platform: str
     size: int
     layers: tuple[str, ...]
@@ -57,6 +62,7 @@ class ImageReport:
         return {
             "reference": self.reference,
             "image_id": self.image_id,
+            "manifest_digest": self.manifest_digest,
             "platform": self.platform,
             "size": self.size,
             "layers": list(self.layers),
@@ -68,33 +74,51 @@ class ImageReport:
         }
 
 
-def inspect_daemon_image(client: docker.DockerClient, reference: str) -> ImageReport:
-    """Read an image of a Docker daemon; nothing of it runs.
+def inspect_image(name: ImageName, platform: Platform | None, fetcher: Fetcher) -> ImageReport:
+    """Read an image wherever it is; nothing of it runs. A plain name is asked of the daemon, then of its registry.
+
+    Args:
+        name: of the image.
+        platform: that it must have; of an index, by default this machine's.
+        fetcher: gets an image of a registry; its cache keeps what was read.
 
     Raises:
-        ImageError: there is none of this name, or modelimg did not build it.
+        ImageError: there is none of this name or for this platform, or modelimg did not build it.
+        EngineUnavailable: ``docker-daemon:`` was asked for and none answers.
+        FetchError: the registry does not give it.
     """
+    return look_everywhere(
+        name, lambda: _in_daemon(name, platform), lambda: _report(name, open_image(name, platform, fetcher))
+    )
+
+
+def _in_daemon(name: ImageName, platform: Platform | None) -> ImageReport | None:
+    """Read an image of the daemon's; None where it has none of this name.
+
+    Raises:
+        EngineUnavailable: no daemon answers.
+    """
+    import docker.errors
+
+    from modelimg.daemon import connect, image_files
+
+    client = connect()
     try:
-        facts = client.api.inspect_image(reference)
-    except docker.errors.ImageNotFound as error:
-        raise ImageError(
-            f"the daemon has no image {reference}", hint="`docker images` lists what it has; pull or build it first"
-        ) from error
+        facts = client.api.inspect_image(str(name.reference))
+    except docker.errors.ImageNotFound:
+        return None
+    found = f"{facts['Os']}/{facts['Architecture']}"
+    if platform and found != str(platform):
+        raise ImageError(f"{name} is for {found} in the daemon, not for {platform}")
     labels = facts["Config"].get("Labels") or {}
-    if OWN + "version" not in labels:
-        raise ImageError(
-            f"{reference} carries no {OWN}version label: modelimg did not build it",
-            hint="`docker inspect` reads any image",
-        )
-    files = _read_files(client, facts["Id"])
-    if contract.MANIFEST not in files:
-        raise ImageError(
-            f"{reference} has the labels of a model image, but no {contract.MODEL_PATH}/{contract.MANIFEST}"
-        )
+    _check_ours(name, labels)
+    with image_files(client, facts["Id"]) as reader:
+        files = _read_files(name, reader.read)
     return ImageReport(
-        reference=reference,
+        reference=str(name).removeprefix("docker-daemon:"),
         image_id=facts["Id"],
-        platform=f"{facts['Os']}/{facts['Architecture']}",
+        manifest_digest=None,
+        platform=found,
         size=facts["Size"],
         layers=tuple(facts["RootFS"]["Layers"]),
         labels=dict(sorted(labels.items())),
@@ -102,18 +126,55 @@ def inspect_daemon_image(client: docker.DockerClient, reference: str) -> ImageRe
     )
 
 
-def _read_files(client: docker.DockerClient, image_id: str) -> dict[str, Any]:
+def _report(name: ImageName, found: Found) -> ImageReport:
+    config = found.image.config
+    _check_ours(name, config.run.labels)
+    return ImageReport(
+        reference=str(name),
+        image_id=str(found.image_id),
+        manifest_digest=str(found.manifest_digest) if found.manifest_digest else None,
+        platform=str(config.platform),
+        size=sum(layer.descriptor.size for layer in found.image.layers),
+        layers=tuple(map(str, config.diff_ids)),
+        labels=dict(sorted(config.run.labels.items())),
+        files=_read_files(name, _package_reader(found.image)),
+    )
+
+
+def _package_reader(image: Image) -> Callable[[str], bytes | None]:
+    """Reads the model package's files from as few layers as hold it: the model is the last one, others are large."""
+    for lowest in reversed(range(len(image.layers))):
+        reader = ImageFiles(image.layers[lowest:])
+        if reader.exists(_MANIFEST_PATH):
+            return reader.read
+    return lambda _: None
+
+
+def _check_ours(name: ImageName, labels: Mapping[str, str]) -> None:
+    if OWN + "version" not in labels:
+        raise ImageError(
+            f"{name} carries no {OWN}version label: modelimg did not build it",
+            hint="`docker inspect` and `skopeo inspect` read any image",
+        )
+
+
+def _read_files(name: ImageName, read: Callable[[str], bytes | None]) -> dict[str, Any]:
     """The package's JSON files and its schemas; the model itself is not read."""
-    with image_files(client, image_id) as reader:
+    data = read(_MANIFEST_PATH)
+    if data is None:
+        raise ImageError(f"{name} has the labels of a model image, but no {_MANIFEST_PATH}")
 
-        def read(name: str) -> Any:
-            data = reader.read(f"{contract.MODEL_PATH}/{name}")
-            return None if data is None else json.loads(data) if name.endswith(".json") else data.decode()
+    def parsed(file: str) -> Any:
+        content = read(f"{contract.MODEL_PATH}/{file}")
+        return None if content is None else json.loads(content) if file.endswith(".json") else content.decode()
 
-        found = {name: read(name) for name in _READ}
-        schemas = (found[contract.MANIFEST] or {}).get("schemas", {})
-        found |= {name: read(name) for name in {reference.partition(":")[0] for reference in schemas.values()}}
-    return {name: value for name, value in found.items() if value is not None}
+    try:
+        schemas = contract.PackageManifest.from_json(data).schemas.values()
+        wanted = sorted({*_READ, *(reference.partition(":")[0] for reference in schemas)})
+        found = {file: parsed(file) for file in wanted}
+    except ValueError as error:
+        raise ImageError(f"{name} holds a damaged model package: {error}") from error
+    return {file: value for file, value in found.items() if value is not None}
 
 
 def split_labels_by_prefix(labels: Mapping[str, str]) -> dict[str, dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Planned layers → deterministic tars, made once and kept in the cache.
+"""What the layers of an image hold.
 
 A layer of ours holds only what lies below ``/modelimg``: each folder once and first, so that no directory entry can
 change one of the base's, and no whiteout, absolute or escaping name.
@@ -9,66 +9,39 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-from modelimg.cache import Cache
 from modelimg.errors import LayerError
 from modelimg.fetch import Fetcher
-from modelimg.locks import WheelPin
-from modelimg.oci.values import Digest
+from modelimg.pins import WheelPin
 from modelimg.plan import BuildPlan, PlannedLayer
-from modelimg.tar import Entry, FileContent, Spool, make_directory, make_file, make_symlink, make_text, write_tar
-from modelimg.wheels import Wheel
+from modelimg.pruning import content_digest, share_libraries
+from modelimg.tar import Entry, FileContent, Spool, make_directory, make_file, make_symlink, make_text
 from modelimg_runtime import contract
+
+if TYPE_CHECKING:
+    from modelimg.wheels import Wheel
 
 _DOWNLOADS = 8
 _PREFIX = contract.PREFIX.lstrip("/")
 
 
-@dataclass(frozen=True)
-class Layer:
-    """A layer that exists: an uncompressed tar on this host.
+def layer_contents(plan: BuildPlan, layer: PlannedLayer, fetcher: Fetcher, stack: ExitStack) -> list[Entry]:
+    """Everything that a layer's tar holds: its files and links, and the folders above them.
 
-    Attributes:
-        name: as in the plan.
-        path: of the tar.
-        diff_id: digest of it.
-        size: in bytes.
-    """
-
-    name: str
-    path: Path
-    diff_id: Digest
-    size: int
-
-
-def build_layer(plan: BuildPlan, layer: PlannedLayer, fetcher: Fetcher) -> Layer:
-    """Write a planned layer's tar, or find it in the cache.
+    Args:
+        plan: the layer is one of its.
+        layer: what it is made of.
+        fetcher: gets the wheels.
+        stack: keeps open what the entries are read from.
 
     Raises:
         FetchError: a wheel cannot be had, or is not the pinned one.
         LayerError: two sources would write different bytes to one path, or a name may not stand in a layer.
     """
-    key = plan.layer_key(layer)
-    if cached := _recall(layer.name, key, fetcher.cache):
-        return cached
-    with ExitStack() as stack, fetcher.cache.writing() as (stream, path):
-        entries = list(_owned(layer_entries(plan, layer, fetcher, stack)))
-        summary = write_tar(entries, stream)
-        stream.flush()
-        final = fetcher.cache.adopt(path, summary.digest)
-    fetcher.cache.note("layer", key, {"diff_id": str(summary.digest), "size": summary.size})
-    return Layer(layer.name, final, summary.digest, summary.size)
-
-
-def _recall(name: str, key: str, cache: Cache) -> Layer | None:
-    fact = cache.recall("layer", key)
-    if not isinstance(fact, dict):
-        return None
-    diff_id = Digest.parse(fact["diff_id"])
-    path = cache.blob(diff_id)
-    return Layer(name, path, diff_id, fact["size"]) if path else None
+    return list(_owned(layer_entries(plan, layer, fetcher, stack)))
 
 
 def layer_entries(plan: BuildPlan, layer: PlannedLayer, fetcher: Fetcher, stack: ExitStack) -> Iterator[Entry]:
@@ -82,7 +55,10 @@ def layer_entries(plan: BuildPlan, layer: PlannedLayer, fetcher: Fetcher, stack:
     """
     if layer.wheels:
         yield from _virtual_environment(plan)
-        yield from _unpacked(plan, layer, fetcher, stack)
+        unpacked = _unpacked(plan, layer, fetcher, stack)
+        yield from share_libraries(unpacked) if layer.pruning and layer.pruning.shared else unpacked
+    if layer.modules:
+        yield from _bytecode(plan, layer, fetcher, stack)
     for file in layer.files:
         yield make_file(file.path, FileContent(plan.sources[file.digest]), file.size)
 
@@ -92,7 +68,7 @@ def _virtual_environment(plan: BuildPlan) -> Iterator[Entry]:
 
     The link is relative, so that it holds in an unpacked image too.
     """
-    venv = contract.VENV_PATH.lstrip("/")
+    venv, _ = _venv(plan)
     upwards = "../" * len(PurePosixPath(venv, "bin").parts)
     yield make_symlink(f"{venv}/bin/python", upwards + plan.base.interpreter.lstrip("/"))
     home = PurePosixPath(plan.base.interpreter).parent
@@ -103,18 +79,47 @@ def _virtual_environment(plan: BuildPlan) -> Iterator[Entry]:
 
 
 def _unpacked(plan: BuildPlan, layer: PlannedLayer, fetcher: Fetcher, stack: ExitStack) -> Iterator[Entry]:
-    venv = contract.VENV_PATH.lstrip("/")
-    site_packages = f"{venv}/lib/python{plan.base.python_minor}/site-packages"
+    venv, site_packages = _venv(plan)
     seen: dict[str, tuple[str, Entry]] = {}
     spool = Spool(*stack.enter_context(fetcher.cache.writing()))
     for pin, path in zip(layer.wheels, _fetch_wheels(layer.wheels, plan, fetcher), strict=True):
-        wheel = stack.enter_context(Wheel(path, pin.filename))
+        wheel = stack.enter_context(_open(path, pin))
         for entry in wheel.entries(site_packages, venv, layer.pruning, spool):
             if entry.path in seen:
                 _check_same(*seen[entry.path], pin.filename, entry)
                 continue
             seen[entry.path] = (pin.filename, entry)
             yield entry
+
+
+def _open(path: Path, pin: WheelPin) -> Wheel:
+    from modelimg.wheels import Wheel  # most builds find this layer in the cache
+
+    return Wheel(path, pin.filename)
+
+
+def _bytecode(plan: BuildPlan, layer: PlannedLayer, fetcher: Fetcher, stack: ExitStack) -> Iterator[Entry]:
+    from modelimg.bytecode import bytecode_entries
+
+    spool = Spool(*stack.enter_context(fetcher.cache.writing()))
+    below = plan.layers[: plan.layers.index(layer)]
+    sources = chain.from_iterable(_modules(plan, one, fetcher, stack) for one in below)
+    yield from bytecode_entries(plan, layer, sources, spool)
+
+
+def _modules(plan: BuildPlan, layer: PlannedLayer, fetcher: Fetcher, stack: ExitStack) -> Iterator[Entry]:
+    """The Python source in a layer below."""
+    venv, site_packages = _venv(plan)
+    for pin, path in zip(layer.wheels, _fetch_wheels(layer.wheels, plan, fetcher), strict=True):
+        yield from stack.enter_context(_open(path, pin)).modules(site_packages, venv, layer.pruning)
+    for file in layer.files:
+        yield make_file(file.path, FileContent(plan.sources[file.digest]), file.size)
+
+
+def _venv(plan: BuildPlan) -> tuple[str, str]:
+    """The virtual environment and its ``site-packages``, relative to the root."""
+    venv = contract.VENV_PATH.lstrip("/")
+    return venv, f"{venv}/lib/python{plan.base.python_minor}/site-packages"
 
 
 def _fetch_wheels(pins: Sequence[WheelPin], plan: BuildPlan, fetcher: Fetcher) -> list[Path]:
@@ -128,13 +133,11 @@ def _fetch_wheels(pins: Sequence[WheelPin], plan: BuildPlan, fetcher: Fetcher) -
 
 def _check_same(first_wheel: str, first: Entry, second_wheel: str, second: Entry) -> None:
     """Two wheels may ship one file, such as a namespace's ``__init__.py``, as long as it is the same."""
-    assert first.content is not None and second.content is not None  # noqa: S101, PT018 - wheels yield files only
-    with first.content.open() as a, second.content.open() as b:
-        if Digest.of_stream(a) != Digest.of_stream(b):
-            raise LayerError(
-                f"{first_wheel} and {second_wheel} both write {first.path}, with different bytes",
-                hint="one of the two has to go from the requirements: which one won would depend on the order",
-            )
+    if content_digest(first) != content_digest(second):
+        raise LayerError(
+            f"{first_wheel} and {second_wheel} both write {first.path}, with different bytes",
+            hint="one of the two has to go from the requirements: which one won would depend on the order",
+        )
 
 
 def _owned(entries: Iterator[Entry]) -> Iterator[Entry]:

@@ -5,7 +5,6 @@ Sources: pylock.toml (PEP 751) and platform compatibility tags (PEP 425, 600).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,31 +15,9 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from modelimg.errors import RequirementsError
 from modelimg.oci.values import Digest, Platform
+from modelimg.pins import WheelPin
 
 _LEGACY_MANYLINUX = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
-
-
-@dataclass(frozen=True)
-class WheelPin:
-    """One wheel of a lock, pinned to its bytes.
-
-    Attributes:
-        name: normalised distribution name.
-        version: as the lock states it.
-        filename: of the wheel; its tags say where it runs.
-        url: where to fetch it, or None for one that the package carries.
-        path: relative to the package, or None.
-        digest: of its bytes.
-        size: in bytes, where the lock states it.
-    """
-
-    name: str
-    version: str
-    filename: str
-    url: str | None
-    path: str | None
-    digest: Digest
-    size: int | None
 
 
 def supported_tags(python: str, platform: Platform, glibc: tuple[int, int]) -> list[Tag]:
@@ -88,11 +65,25 @@ def read_lock(path: Path) -> Pylock:
         RequirementsError: missing, not TOML or not a lock.
     """
     try:
-        return Pylock.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
+        return parse_lock(path.read_bytes(), what=path)
     except FileNotFoundError as error:
         raise RequirementsError(f"{path} does not exist") from error
+
+
+def parse_lock(data: bytes, *, what: object) -> Pylock:
+    """Read the bytes of a ``pylock.toml``.
+
+    Args:
+        data: its bytes.
+        what: how messages name it.
+
+    Raises:
+        RequirementsError: not TOML or not a lock.
+    """
+    try:
+        return Pylock.from_dict(tomllib.loads(data.decode()))
     except (ValueError, PylockValidationError) as error:
-        raise RequirementsError(f"{path} is no pylock.toml: {error}") from error
+        raise RequirementsError(f"{what} is no pylock.toml: {error}") from error
 
 
 def select_wheels(lock: Pylock, *, python: str, platform: Platform, glibc: tuple[int, int]) -> tuple[WheelPin, ...]:

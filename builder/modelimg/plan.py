@@ -11,24 +11,31 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import modelimg_runtime
 from modelimg import __version__
 from modelimg.base.resolve import ResolvedBase
-from modelimg.errors import BaseError, RequirementsError
+from modelimg.cache import Cache
+from modelimg.errors import BaseError, PackageError, RequirementsError
 from modelimg.labels import image_labels
-from modelimg.locks import WheelPin, read_lock, select_wheels
-from modelimg.oci.image import RunConfig
+from modelimg.oci.image import HealthCheck, RunConfig
 from modelimg.oci.values import Digest, Platform
 from modelimg.pack.package import ModelPackage
-from modelimg.wheels import Pruning
+from modelimg.pins import WheelPin
+from modelimg.pruning import Pruning
 from modelimg_runtime import contract
 
-ASSEMBLY_VERSION = 1
+ASSEMBLY_VERSION = 2
 """Raised with every change that alters a byte of a layer made from the same inputs."""
 
-_LOWER = ("dependencies", "runtime")
+ByteCode = Literal["imported", "none"]
+
+ENV_PYCACHE_PREFIX = "PYTHONPYCACHEPREFIX"
+"""Python's own variable; an image with byte code sets it."""
+
+_WHEELS = "wheels"
+_LOWER = ("dependencies", "runtime", "bytecode")
 
 
 @dataclass(frozen=True)
@@ -45,27 +52,18 @@ class PlannedLayer:
     """What one layer is made of.
 
     Attributes:
-        name: ``dependencies``, ``runtime``, ``code`` or ``model``.
+        name: ``dependencies``, ``runtime``, ``bytecode``, ``code`` or ``model``.
         wheels: unpacked into the virtual environment.
         files: copied as they are.
         pruning: what wheels lose; None where they stay whole.
+        modules: digest of the package's list of modules, where the layer is byte code of them.
     """
 
     name: str
     wheels: tuple[WheelPin, ...] = ()
     files: tuple[PlannedFile, ...] = ()
     pruning: Pruning | None = None
-
-
-@dataclass(frozen=True)
-class HealthCheck:
-    """The Dockerfile's HEALTHCHECK in exec form; times in seconds."""
-
-    command: tuple[str, ...]
-    interval: int = 30
-    timeout: int = 5
-    start_period: int = 60
-    retries: int = 3
+    modules: Digest | None = None
 
 
 @dataclass(frozen=True)
@@ -79,10 +77,8 @@ class BuildPlan:
         base: what it stands on.
         layers: lowest first; the model is the last.
         run: how a container of it runs, labels included.
-        health: its health check.
         tags: names that the image gets once it passed the gate.
         created: RFC 3339, UTC.
-        bytecode: ``none`` or ``imported``.
         template: digest of the user's own Dockerfile template.
         sources: where the files of ``layers`` are on this host; no part of the plan's identity or JSON.
     """
@@ -93,10 +89,8 @@ class BuildPlan:
     base: ResolvedBase
     layers: tuple[PlannedLayer, ...]
     run: RunConfig
-    health: HealthCheck
     tags: tuple[str, ...]
     created: str
-    bytecode: str = "none"
     template: Digest | None = None
     modelimg_version: str = __version__
     assembly_version: int = ASSEMBLY_VERSION
@@ -105,9 +99,9 @@ class BuildPlan:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; host paths left out."""
-        data = asdict(replace(self, sources={}, template_path=None, base=self.base.without_files()))
-        del data["sources"], data["template_path"]
-        plain: dict[str, Any] = _plain(data)
+        data = asdict(replace(self, sources={}, template_path=None, base=self.base.without_image()))
+        del data["sources"], data["template_path"], data["base"]["image"]
+        plain: dict[str, Any] = _plain(data | {"bytecode": self.bytecode})
         return plain
 
     def to_json(self) -> str:
@@ -125,13 +119,21 @@ class BuildPlan:
         return tuple(layer for layer in self.layers if layer.name not in _LOWER)
 
     @property
+    def bytecode(self) -> ByteCode:
+        """Whether the image holds byte code of what the self-test imports."""
+        return "imported" if any(layer.modules for layer in self.layers) else "none"
+
+    @property
     def key(self) -> str:
         """What the image's content follows from: the whole plan but for its tags."""
         return hashlib.sha256(replace(self, tags=()).to_json().encode()).hexdigest()
 
     def layer_key(self, layer: PlannedLayer) -> str:
-        """What a layer's bytes follow from."""
+        """What a layer's bytes follow from: for byte code, the layers below and the base's exact interpreter."""
         facts = [self.assembly_version, self.base.python_minor, self.base.interpreter, _plain(asdict(layer))]
+        if layer.modules:
+            below = self.layers[: self.layers.index(layer)]
+            facts += [str(self.base.digest), *(self.layer_key(one) for one in below)]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -142,6 +144,8 @@ def make_plan(
     tags: Sequence[str] = (),
     created: str,
     template: Path | None = None,
+    bytecode: ByteCode = "none",
+    cache: Cache | None = None,
 ) -> BuildPlan:
     """Resolve a package and a base into a plan.
 
@@ -151,16 +155,21 @@ def make_plan(
         tags: full image names.
         created: what the image says of its age, RFC 3339.
         template: the user's own Dockerfile template, if any.
+        bytecode: whether the image gets byte code of the modules that the self-test imports.
+        cache: remembers which wheels of a lock fit, so that the lock is not read again.
 
     Raises:
         BaseError: the base's Python or C library does not fit the lock; the message names both.
         RequirementsError: the package has no lock for this platform, or a wheel does not fit.
     """
-    wheels = _fitting_wheels(package, base)
+    wheels = _fitting_wheels(package, base, cache)
     sources: dict[Digest, Path] = {}
+    pruning = Pruning() if package.manifest.image.prune else None
+    modules = _imported_modules(package, sources) if bytecode == "imported" else None
     planned = [
-        PlannedLayer("dependencies", wheels=wheels, pruning=Pruning() if package.manifest.image.prune else None),
+        PlannedLayer("dependencies", wheels=wheels, pruning=pruning),
         PlannedLayer("runtime", files=_runtime_files(sources)),
+        PlannedLayer("bytecode", modules=modules, pruning=pruning),
         PlannedLayer("code", files=_package_files(package, sources, code=True)),
         PlannedLayer("model", files=_package_files(package, sources, code=False)),
     ]
@@ -172,9 +181,8 @@ def make_plan(
         version=package.manifest.version,
         platform=base.platform,
         base=base,
-        layers=tuple(layer for layer in planned if layer.wheels or layer.files),
-        run=_run_config(package, base, created),
-        health=HealthCheck((contract.PYTHON_PATH, "-m", "modelimg_runtime", "health")),
+        layers=tuple(layer for layer in planned if layer.wheels or layer.files or layer.modules),
+        run=run_config(base, image_labels(package, base, created), bytecode),
         tags=tuple(tags),
         created=created,
         template=Digest.of(template.read_bytes()) if template else None,
@@ -183,7 +191,7 @@ def make_plan(
     )
 
 
-def _fitting_wheels(package: ModelPackage, base: ResolvedBase) -> tuple[WheelPin, ...]:
+def _fitting_wheels(package: ModelPackage, base: ResolvedBase, cache: Cache | None) -> tuple[WheelPin, ...]:
     manifest = package.manifest
     locked = ".".join(manifest.python.split(".")[:2])
     if base.python_minor != locked:
@@ -201,8 +209,16 @@ def _fitting_wheels(package: ModelPackage, base: ResolvedBase) -> tuple[WheelPin
             f"{package.path} is locked for {', '.join(manifest.platforms)}, not for {base.platform}",
             hint=f"pack again with --platform {base.platform}",
         )
-    lock = read_lock(package.path / contract.serving_lock(str(base.platform)))
-    return select_wheels(lock, python=locked, platform=base.platform, glibc=base.glibc)
+    name = contract.serving_lock(str(base.platform))
+    key = json.dumps([manifest.files[name], locked, str(base.platform), base.glibc])
+    if cache and (known := cache.recall(_WHEELS, key)) is not None:
+        return tuple(WheelPin.from_dict(pin) for pin in known)
+    from modelimg.locks import read_lock, select_wheels  # takes longer to import than all the rest of a plan
+
+    pins = select_wheels(read_lock(package.path / name), python=locked, platform=base.platform, glibc=base.glibc)
+    if cache:
+        cache.note(_WHEELS, key, [pin.to_dict() for pin in pins])
+    return pins
 
 
 def _runtime_files(sources: dict[Digest, Path]) -> tuple[PlannedFile, ...]:
@@ -218,7 +234,7 @@ def _package_files(package: ModelPackage, sources: dict[Digest, Path], *, code: 
 
     The digests are those that reading the package has just checked: a large model is hashed once.
     """
-    template = package.manifest.image.template
+    unused = (package.manifest.image.template, contract.IMPORTS)
     code_prefix, wheels_prefix = f"{contract.CODE_DIR}/", f"{contract.WHEELS_DIR}/"
     planned = (
         []
@@ -226,7 +242,7 @@ def _package_files(package: ModelPackage, sources: dict[Digest, Path], *, code: 
         else [_planned(f"{contract.MODEL_PATH}/{contract.MANIFEST}", package.path / contract.MANIFEST, sources)]
     )
     for name, sha256 in package.manifest.files.items():
-        if name == template or name.startswith(wheels_prefix) or name.startswith(code_prefix) != code:
+        if name in unused or name.startswith(wheels_prefix) or name.startswith(code_prefix) != code:
             continue
         path = f"{contract.CODE_PATH}/{name.removeprefix(code_prefix)}" if code else f"{contract.MODEL_PATH}/{name}"
         planned.append(_planned(path, package.path / name, sources, Digest(sha256)))
@@ -241,7 +257,25 @@ def _planned(path: str, source: Path, sources: dict[Digest, Path], known: Digest
     return PlannedFile(path.lstrip("/"), digest, source.stat().st_size)
 
 
-def _run_config(package: ModelPackage, base: ResolvedBase, created: str) -> RunConfig:
+def _imported_modules(package: ModelPackage, sources: dict[Digest, Path]) -> Digest:
+    sha256 = package.manifest.files.get(contract.IMPORTS)
+    if sha256 is None:
+        raise PackageError(
+            f"{package.path} has no {contract.IMPORTS}, which says what byte code to make",
+            hint="pack it again with this version of modelimg, or build with --bytecode none",
+        )
+    sources[Digest(sha256)] = package.path / contract.IMPORTS
+    return Digest(sha256)
+
+
+def run_config(base: ResolvedBase, labels: Mapping[str, str], bytecode: ByteCode) -> RunConfig:
+    """How containers of a model image on a base run; what a build and a rebase agree on.
+
+    Args:
+        base: whose environment, working folder, ports, volumes and labels are inherited.
+        labels: the image's own.
+        bytecode: whether the image holds byte code.
+    """
     variables = {
         contract.ENV_MODEL_DIR: contract.MODEL_PATH,
         "PATH": f"{contract.VENV_PATH}/bin:{base.path}",
@@ -249,15 +283,20 @@ def _run_config(package: ModelPackage, base: ResolvedBase, created: str) -> RunC
         "PYTHONDONTWRITEBYTECODE": "1",  # the image is read-only to its user
         "PYTHONUNBUFFERED": "1",
     }
-    variables = {**dict(item.split("=", 1) for item in base.env), **variables}
+    if bytecode == "imported":
+        variables[ENV_PYCACHE_PREFIX] = contract.PYCACHE_PATH
+    inherited = {"PATH": "", **dict(item.partition("=")[::2] for item in base.run.env)}  # the order that Docker makes
     return RunConfig(
-        env=tuple(f"{key}={value}" for key, value in sorted(variables.items())),
+        env=tuple(f"{key}={value}" for key, value in {**inherited, **dict(sorted(variables.items()))}.items()),
         user=f"{contract.USER_ID}:{contract.USER_ID}",
         entrypoint=(contract.PYTHON_PATH, "-m", "modelimg_runtime"),
         cmd=("serve",),
-        exposed_ports=(f"{contract.DEFAULT_PORT}/tcp",),
+        working_dir=base.run.working_dir,
+        exposed_ports=tuple(sorted({*base.run.exposed_ports, f"{contract.DEFAULT_PORT}/tcp"})),
+        volumes=base.run.volumes,
         stop_signal="SIGTERM",
-        labels=image_labels(package, base, created),
+        labels=dict(sorted({**base.run.labels, **labels}.items())),
+        health=HealthCheck((contract.PYTHON_PATH, "-m", "modelimg_runtime", "health")),
     )
 
 

@@ -38,6 +38,7 @@ def _identity(report: ImageReport) -> dict[str, str]:
     return {
         "reference": report.reference,
         "id": report.image_id,
+        **({"manifest": report.manifest_digest} if report.manifest_digest else {}),
         "platform": report.platform,
         "size": f"{report.size / 1e6:.0f} MB in {len(report.layers)} layers",
     }

@@ -11,13 +11,16 @@ import hashlib
 import io
 import shutil
 import zipfile
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
 from modelimg.errors import LayerError
 from modelimg.oci.values import Digest
+from modelimg.zips import open_member
 
 MTIME = 315532800
 """1980-01-01T00:00:00Z, the oldest date that a zip can hold; older ones make some programs refuse a file."""
@@ -25,6 +28,9 @@ MTIME = 315532800
 _BLOCK = 512
 _RECORD = 20 * _BLOCK
 _CHUNK = 1 << 20
+_AHEAD = 16 << 20
+"""Bytes of contents that are opened before they are written."""
+
 _MAX_OCTAL_SIZE = 8**11 - 1
 
 Kind = Literal["file", "directory", "symlink"]
@@ -105,7 +111,7 @@ class ZipContent:
 
     def open(self) -> BinaryIO:
         """See `Content`."""
-        return self.archive.open(self.name)  # type: ignore[return-value]
+        return open_member(self.archive, self.name)
 
 
 @dataclass(frozen=True)
@@ -170,49 +176,96 @@ def write_tar(entries: Iterable[Entry], out: BinaryIO, *, mtime: int = MTIME) ->
         The digest and size of what was written.
 
     Raises:
+        LayerError: as `TarStream`.
+    """
+    stream = TarStream(entries, mtime=mtime)
+    for chunk in stream:
+        out.write(chunk)
+    return stream.summary
+
+
+class TarStream:
+    """A tar as an iterator over its bytes, for whoever compresses them on the way.
+
+    Args:
+        entries: in any order; parents are not added.
+        mtime: seconds since the epoch, on every entry.
+
+    Raises:
         LayerError: two entries share a path, a path is absolute or escapes, or a content has not its stated size.
     """
-    hashing = _HashingWriter(out)
+
+    def __init__(self, entries: Iterable[Entry], *, mtime: int = MTIME) -> None:
+        self._entries = sorted(entries, key=lambda e: e.path.encode("utf-8", "surrogateescape"))
+        self._mtime = mtime
+        self._size, self._sha256 = 0, hashlib.sha256()
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in _chunks(self._entries, self._mtime):
+            self._sha256.update(chunk)
+            self._size += len(chunk)
+            yield chunk
+        if padding := bytes(-self._size % _RECORD):
+            self._sha256.update(padding)
+            self._size += len(padding)
+            yield padding
+
+    @property
+    def summary(self) -> TarSummary:
+        """Digest and size of what has been read so far: of the tar, at its end."""
+        return TarSummary(Digest(self._sha256.hexdigest()), self._size)
+
+
+def _chunks(entries: Sequence[Entry], mtime: int) -> Iterator[bytes]:
+    _check_paths(entries)
+    for entry, content in _opened(entries):
+        yield _header(entry, mtime)
+        if content is not None:
+            yield from _content(entry, content.result())
+    yield bytes(2 * _BLOCK)
+
+
+def _check_paths(entries: Sequence[Entry]) -> None:
+    """Of all sorted entries, before the content of any is opened."""
     previous = None
-    for entry in sorted(entries, key=lambda e: e.path.encode("utf-8", "surrogateescape")):
-        if entry.path == previous:
-            raise LayerError(f"two files would be written to {entry.path!r}")
-        previous = entry.path
-        _check_path(entry)
-        hashing.write(_header(entry, mtime))
-        if entry.kind == "file":
-            _copy(entry, hashing.write)
-    hashing.write(bytes(2 * _BLOCK))
-    hashing.write(bytes(-hashing.size % _RECORD))
-    return TarSummary(Digest(hashing.sha256.hexdigest()), hashing.size)
+    for path in (entry.path for entry in entries):
+        if path == previous:
+            raise LayerError(f"two files would be written to {path!r}")
+        previous = path
+        if not path or any(part in ("", ".", "..") for part in path.split("/")) or "\0" in path:
+            raise LayerError(f"{path!r} cannot be a path in a layer: it is empty, absolute or leaves the root")
 
 
-class _HashingWriter:
-    def __init__(self, out: BinaryIO) -> None:
-        self.out, self.size, self.sha256 = out, 0, hashlib.sha256()
+def _opened(entries: Iterable[Entry]) -> Iterator[tuple[Entry, Future[BinaryIO] | None]]:
+    """Each entry, with its content being opened: the next ones are inflated while this one is read."""
+    waiting: deque[tuple[Entry, Future[BinaryIO] | None]] = deque()
+    ahead = 0
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            for entry in entries:
+                waiting.append((entry, pool.submit(entry.content.open) if entry.content else None))
+                ahead += entry.size
+                while waiting and ahead > _AHEAD:
+                    ahead -= waiting[0][0].size
+                    yield waiting.popleft()
+            while waiting:
+                yield waiting.popleft()
+        finally:
+            for _, content in waiting:
+                if content and not content.cancel() and not content.exception():
+                    content.result().close()
 
-    def write(self, data: bytes) -> None:
-        self.out.write(data)
-        self.sha256.update(data)
-        self.size += len(data)
 
-
-def _check_path(entry: Entry) -> None:
-    parts = entry.path.split("/")
-    if not entry.path or any(part in ("", ".", "..") for part in parts) or "\0" in entry.path:
-        raise LayerError(f"{entry.path!r} cannot be a path in a layer: it is empty, absolute or leaves the root")
-
-
-def _copy(entry: Entry, write: Callable[[bytes], None]) -> None:
-    assert entry.content is not None, entry.path  # noqa: S101 - `make_file` gives every file one
+def _content(entry: Entry, stream: BinaryIO) -> Iterator[bytes]:
     left = entry.size
-    with entry.content.open() as stream:
+    with stream:
         while left and (chunk := stream.read(min(left, _CHUNK))):
-            write(chunk)
+            yield chunk
             left -= len(chunk)
     if left:
         raise LayerError(f"{entry.path!r} ended {left} bytes before its stated size of {entry.size}")
-    write(bytes(-entry.size % _BLOCK))
+    if padding := bytes(-entry.size % _BLOCK):
+        yield padding
 
 
 def _header(entry: Entry, mtime: int) -> bytes:

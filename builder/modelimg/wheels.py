@@ -11,56 +11,27 @@ import csv
 import hashlib
 import io
 import zipfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import Self
+from typing import Self, TypeVar
 
 from installer.exceptions import InstallerError
 from installer.records import InvalidRecordEntry, parse_record_file
 from installer.sources import WheelFile
 
-from modelimg.elf import without_debug
+from modelimg.elf import without_unneeded
 from modelimg.errors import LayerError
-from modelimg.tar import BytesContent, Content, Entry, Spool, ZipContent, make_file
+from modelimg.pruning import Pruning
+from modelimg.tar import BytesContent, Content, Entry, SliceContent, Spool, ZipContent, make_file
+from modelimg.zips import read_member
 
+_T = TypeVar("_T")
 
-@dataclass(frozen=True)
-class Pruning:
-    """What wheels lose on their way into an image, because nothing that serves a model reads it.
-
-    Attributes:
-        folders: names of folders: a sixth of a scikit-learn environment's bytes are tests.
-        suffixes: of sources that only a compiler reads; there is none.
-        debug_sections: take debug information out of shared objects: 12 of the 14 MB of uvloop are that.
-    """
-
-    folders: tuple[str, ...] = ("tests",)
-    suffixes: tuple[str, ...] = (
-        ".a",
-        ".c",
-        ".cc",
-        ".cpp",
-        ".f",
-        ".f90",
-        ".h",
-        ".hpp",
-        ".pxd",
-        ".pxd.tp",
-        ".pxi",
-        ".pxi.tp",
-        ".pyx",
-        ".pyx.tp",
-    )
-    debug_sections: bool = True
-
-    def drops(self, path: str) -> bool:
-        """Whether a file of a wheel is left out; ``path`` as in ``RECORD``."""
-        return path.endswith(self.suffixes) or not set(self.folders).isdisjoint(path.split("/")[:-1])
-
-
-_MAX_STRIPPED = 256 << 20
+_MAX_STRIPPED = 64 << 20
 """Bytes of a shared object that is looked into; a larger one is copied as it is, so that memory stays bounded."""
+_AT_ONCE, _THREADS = 32 << 20, 2
 _INSTALLER = b"modelimg\n"
 """Every installer names itself in its ``.dist-info`` (PEP 627); ``pip list`` and scanners read it."""
 
@@ -103,24 +74,57 @@ class Wheel:
         """
         record = f"{self._dist_info}/RECORD"
         kept: list[tuple[str, str, str]] = []
-        for info in self._zip.infolist():
-            target = self._target(info.filename, site_packages, prefix)
-            if target is None or (pruning and pruning.drops(_relative(target, site_packages))):
-                continue
+        members = list(self._kept(self._zip.infolist(), site_packages, prefix, pruning))
+        objects = [info for _, info in members if pruning and pruning.symbols and _is_shared_object(info)]
+        changed = self._stripped(objects, spool)
+        for target, info in members:
             executable = bool(info.external_attr >> 16 & 0o111)
             content: Content = ZipContent(self._zip, info.filename)
             size, hashed = info.file_size, self._hashes.get(info.filename, ("", ""))
-            if pruning and pruning.debug_sections and _is_shared_object(info):
-                data = self._zip.read(info)
-                stripped = without_debug(data)
-                if len(stripped) < len(data):
-                    content, size, hashed = spool.add(io.BytesIO(stripped)), len(stripped), _record_of(stripped)
+            if info.filename in changed:
+                content, hashed = changed[info.filename]
+                size = content.size
             yield make_file(target, content, size, executable=executable)
             kept.append((_relative(target, site_packages), *hashed))
         installer = f"{self._dist_info}/INSTALLER"
         yield make_file(f"{site_packages}/{installer}", BytesContent(_INSTALLER), len(_INSTALLER))
         lines = _record_lines([*kept, (installer, *_record_of(_INSTALLER)), (record, "", "")])
         yield make_file(f"{site_packages}/{record}", BytesContent(lines), len(lines))
+
+    def _stripped(
+        self, objects: Sequence[zipfile.ZipInfo], spool: Spool
+    ) -> dict[str, tuple[SliceContent, tuple[str, str]]]:
+        """Shared objects that get smaller: member → what becomes of it, and its hash and size for ``RECORD``."""
+
+        def strip(info: zipfile.ZipInfo) -> tuple[bytes, tuple[str, str]] | None:
+            data = read_member(self._zip, info.filename)
+            stripped = without_unneeded(data)
+            return (stripped, _record_of(stripped)) if len(stripped) < len(data) else None
+
+        changed = {}
+        for info, done in zip(objects, _ahead(strip, objects), strict=True):
+            if done:
+                changed[info.filename] = spool.add(io.BytesIO(done[0])), done[1]
+        return changed
+
+    def modules(self, site_packages: str, prefix: str, pruning: Pruning | None) -> Iterator[Entry]:
+        """Of `entries`, the Python source alone, without looking into anything else."""
+        sources = [info for info in self._zip.infolist() if info.filename.endswith(".py")]
+        for target, info in self._kept(sources, site_packages, prefix, pruning):
+            yield make_file(target, ZipContent(self._zip, info.filename), info.file_size)
+
+    def _kept(
+        self, members: Iterable[zipfile.ZipInfo], site_packages: str, prefix: str, pruning: Pruning | None
+    ) -> Iterator[tuple[str, zipfile.ZipInfo]]:
+        """Which of the members go into the environment, and where to."""
+        placed = [(target, info) for info in members if (target := self._target(info.filename, site_packages, prefix))]
+        names = {_relative(target, site_packages): info.filename for target, info in placed}
+
+        def read(path: str) -> bytes:
+            return read_member(self._zip, names[path])
+
+        dropped = pruning.dropped(list(names), read) if pruning else frozenset()
+        return (one for one in placed if _relative(one[0], site_packages) not in dropped)
 
     def _target(self, name: str, site_packages: str, prefix: str) -> str | None:
         """Where a member goes; None for scripts and headers, which nobody runs or compiles in a serving image."""
@@ -132,6 +136,18 @@ class Wheel:
         if scheme in ("purelib", "platlib"):
             return f"{site_packages}/{rest}"
         return f"{prefix}/{rest}" if scheme == "data" else None
+
+
+def _ahead(work: Callable[[zipfile.ZipInfo], _T], members: Iterable[zipfile.ZipInfo]) -> Iterator[_T]:
+    """Results in order, on two threads; as many members are worked on at once as memory may be taken up."""
+    waiting: deque[tuple[int, Future[_T]]] = deque()
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for info in members:
+            while waiting and sum(size for size, _ in waiting) + info.file_size > _AT_ONCE:
+                yield waiting.popleft()[1].result()
+            waiting.append((info.file_size, pool.submit(work, info)))
+        while waiting:
+            yield waiting.popleft()[1].result()
 
 
 def _is_shared_object(info: zipfile.ZipInfo) -> bool:

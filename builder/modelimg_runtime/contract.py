@@ -23,6 +23,8 @@ INPUT_SCHEMA = "input_schema.json"
 OUTPUT_SCHEMA = "output_schema.json"
 SCHEMAS_MODULE = "schemas.py"
 TRAINING_LOCK = "training.pylock.toml"
+IMPORTS = "imports.txt"
+"""Names of the modules that the self-test and the server import, one a line, sorted; byte code is made of them."""
 CODE_PATCH = "code.patch"
 CODE_DIR = "code"
 WHEELS_DIR = "wheels"
@@ -41,12 +43,16 @@ PYTHON_PATH = f"{VENV_PATH}/bin/python"
 RUNTIME_PATH = f"{PREFIX}/runtime"
 CODE_PATH = f"{PREFIX}/code"
 MODEL_PATH = f"{PREFIX}/model"
+PYCACHE_PATH = f"{PREFIX}/__pycache__"
+"""Where Python looks for byte code (``PYTHONPYCACHEPREFIX``), the standard library's too: no folder of the base."""
 USER_ID = 65532
 
 # ---- environment -------------------------------------------------------------------------------------------
 
 ENV_MODEL_DIR = "MODELIMG_MODEL_DIR"
 """Folder of the model package; the image sets it to ``MODEL_PATH``."""
+ENV_HOST = "MODELIMG_HOST"
+"""Address to listen on; all of them unless it is set, as a container has to."""
 ENV_PORT = "PORT"
 ENV_VERTEX_PORT = "AIP_HTTP_PORT"
 DEFAULT_PORT = 8080

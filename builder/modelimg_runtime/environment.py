@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 
 from modelimg_runtime import contract
@@ -23,22 +24,25 @@ class Settings:
         model_dir: folder of the model package.
         port: TCP port; ``PORT`` wins over Vertex AI's ``AIP_HTTP_PORT``, since it is the one set by hand.
         max_body_bytes: longest request body that is read.
+        host: IPv4 address to listen on; a container's only purpose is to be reached, so all unless told otherwise.
     """
 
     model_dir: Path = Path(contract.MODEL_PATH)
     port: int = contract.DEFAULT_PORT
     max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
+    host: str = "0.0.0.0"  # noqa: S104 - see above
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
         """Read the settings; an empty variable counts as one that is not set.
 
         Raises:
-            SettingRefused: a variable that is no number, or out of range.
+            SettingRefused: a variable that is no number, out of range, or no address.
         """
         port_name = contract.ENV_PORT if environ.get(contract.ENV_PORT) else contract.ENV_VERTEX_PORT
         return cls(
             model_dir=Path(environ.get(contract.ENV_MODEL_DIR) or contract.MODEL_PATH),
+            host=_address(environ.get(contract.ENV_HOST) or cls.host),
             port=_number(environ, port_name, contract.DEFAULT_PORT, 65535),
             max_body_bytes=_number(environ, ENV_MAX_BODY_BYTES, DEFAULT_MAX_BODY_BYTES, 2**40),
         )
@@ -65,6 +69,13 @@ def refuse_weakened_validation(environ: Mapping[str, str]) -> None:
         raise ContractWeakened(
             f"PANDERA_USE_NARWHALS_BACKEND={narwhals} validates by a backend other than the packed one"
         )
+
+
+def _address(text: str) -> str:
+    try:
+        return str(IPv4Address(text))
+    except AddressValueError as error:
+        raise SettingRefused(f"{contract.ENV_HOST}={text} is no IPv4 address") from error
 
 
 def _number(environ: Mapping[str, str], name: str, default: int, highest: int) -> int:

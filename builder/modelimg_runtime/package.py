@@ -46,7 +46,8 @@ class Package:
     def verify(self) -> None:
         """Check every listed file but the model's, which is read once, when it is loaded.
 
-        What the image keeps elsewhere (``wheels/``, unpacked) or not at all (the Dockerfile template) may be absent.
+        What the image keeps elsewhere (``wheels/``, unpacked) or not at all (the Dockerfile template, the list of
+        imports) may be absent.
 
         Raises:
             PackageUnreadable: a file is missing or was changed.
@@ -56,7 +57,7 @@ class Package:
                 self.read(name)
 
     def _build_only(self, name: str) -> bool:
-        return name == self.manifest.image.template or name.startswith(f"{contract.WHEELS_DIR}/")
+        return name in (self.manifest.image.template, contract.IMPORTS) or name.startswith(f"{contract.WHEELS_DIR}/")
 
     def _locate(self, name: str) -> Path:
         path = PurePosixPath(name)

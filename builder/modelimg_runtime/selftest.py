@@ -79,7 +79,7 @@ def selftest(folder: Path) -> SelfTest:
         log.exception("the self-test failed")
         return _failed(folder, f"{type(error).__name__}: {error}")
     rows = len(model.examples.rows)
-    return SelfTest(not differences, rows, tuple(differences), _versions(folder), platform.python_version())
+    return SelfTest(not differences, rows, tuple(differences), version_differences(folder), platform.python_version())
 
 
 def replay(model: LoadedModel, predictor: Predictor) -> list[Difference]:
@@ -120,6 +120,20 @@ def locked_versions(lock: str) -> dict[str, str]:
     return versions
 
 
+def version_differences(folder: Path) -> tuple[VersionDifference, ...]:
+    """Packages of the training lock that are installed here in another version, as far as the lock can be read."""
+    try:
+        lock = open_package(folder).read(contract.TRAINING_LOCK).decode()
+    except (RuntimeFault, UnicodeDecodeError):
+        return ()
+    installed = {name: _installed(name) for name in locked_versions(lock)}
+    return tuple(
+        VersionDifference(name, version, here)
+        for name, version in sorted(locked_versions(lock).items())
+        if (here := installed[name]) is not None and here != version
+    )
+
+
 def _answers(predictions: Any, probabilities: Any) -> list[dict[str, Any]]:
     if probabilities is None:
         return [{"prediction": prediction} for prediction in predictions]
@@ -139,21 +153,7 @@ def _equal(expected: Any, got: Any, rtol: float) -> bool:
 
 
 def _failed(folder: Path, error: str) -> SelfTest:
-    return SelfTest(False, 0, (), _versions(folder), platform.python_version(), error)
-
-
-def _versions(folder: Path) -> tuple[VersionDifference, ...]:
-    """Differing versions, as far as the package can be read at all."""
-    try:
-        lock = open_package(folder).read(contract.TRAINING_LOCK).decode()
-    except (RuntimeFault, UnicodeDecodeError):
-        return ()
-    installed = {name: _installed(name) for name in locked_versions(lock)}
-    return tuple(
-        VersionDifference(name, version, here)
-        for name, version in sorted(locked_versions(lock).items())
-        if (here := installed[name]) is not None and here != version
-    )
+    return SelfTest(False, 0, (), version_differences(folder), platform.python_version(), error)
 
 
 def _installed(name: str) -> str | None:

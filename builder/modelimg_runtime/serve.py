@@ -7,10 +7,15 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from modelimg_runtime.environment import Settings
 from modelimg_runtime.errors import SettingRefused, StartRefused
+
+if TYPE_CHECKING:
+    import uvicorn
 
 _DRAIN_SECONDS = 25
 """Less than the 30 seconds after which Kubernetes kills."""
@@ -29,18 +34,32 @@ def serve(settings: Settings) -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
 
-    import uvicorn
-
-    from modelimg_runtime.app import create_app
-
     refusals: list[StartRefused] = []
 
     def refuse(error: StartRefused) -> None:
         refusals.append(error)
         server.should_exit = True
 
+    server = make_server(settings, refuse)
+    with _listener(settings.host, settings.port) as listener:
+        server.run(sockets=[listener])
+    if refusals:
+        raise refusals[0]
+
+
+def make_server(settings: Settings, on_refusal: Callable[[StartRefused], None]) -> uvicorn.Server:
+    """The server with its application, before it listens.
+
+    Args:
+        settings: which package, and the limits.
+        on_refusal: as of `app.create_app`.
+    """
+    import uvicorn
+
+    from modelimg_runtime.app import create_app
+
     config = uvicorn.Config(
-        create_app(settings, refuse),
+        create_app(settings, on_refusal),
         loop="uvloop",
         http="httptools",
         ws="none",
@@ -49,16 +68,12 @@ def serve(settings: Settings) -> None:
         server_header=False,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
-    server = uvicorn.Server(config)
-    with _listener(settings.port) as listener:
-        server.run(sockets=[listener])
-    if refusals:
-        raise refusals[0]
+    return uvicorn.Server(config)
 
 
-def _listener(port: int) -> socket.socket:
+def _listener(host: str, port: int) -> socket.socket:
     try:
-        return socket.create_server(("0.0.0.0", port), backlog=_BACKLOG)  # noqa: S104 - a container's only purpose
+        return socket.create_server((host, port), backlog=_BACKLOG)
     except OSError as error:
         raise SettingRefused(f"port {port} cannot be listened on: {error.strerror}") from error
 

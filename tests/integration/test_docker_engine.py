@@ -321,7 +321,7 @@ def test_another_architecture_is_assembled_without_emulation_and_not_passed_off_
         (["-t", "x:1", "--base", "modelimg-test/absent:9"], 1, "no base image modelimg-test/absent:9"),
         (["-t", "x:1", "--platform", "linux/s390x"], 2, "unknown platform"),
         (["-t", "x:1", "--platform", "linux/arm64"], 1, "pack again with --platform linux/arm64"),
-        (["-t", "x:1", "--platform", "linux/amd64,linux/arm64"], 2, "one platform at a time"),
+        (["-t", "x:1", "--engine", "docker", "--platform", "linux/amd64,linux/arm64"], 2, "one platform at a time"),
         (["-t", "x:1", "--template", "absent.j2"], 2, "does not exist"),
         (["-t", "x:1", "--engine", "magic"], 2, "magic"),
     ],
@@ -347,7 +347,7 @@ def test_a_package_that_was_changed_after_packing_is_refused(built, cli, tmp_pat
 
 @pytest.mark.parametrize("command", [["build"], ["inspect"]])
 def test_without_a_daemon_there_is_a_sentence_and_a_hint(built, cli, command: list[str], tmp_path: Path) -> None:
-    target = [built.package] if command == ["build"] else [built.name]
+    target = [built.package, "--engine", "docker"] if command == ["build"] else [f"docker-daemon:{built.name}"]
     refused = cli(*command, *target, env={"DOCKER_HOST": f"unix://{tmp_path}/absent.sock"})
     assert refused.code == 1
     assert "no Docker daemon answers" in refused.err
@@ -363,7 +363,7 @@ def test_a_dry_run_prints_the_plan_and_needs_no_daemon(built, cli, tmp_path: Pat
     plan = printed[0].json
     assert printed[0].out == printed[1].out
     assert plan["base"]["name"] == "deb:bookworm"
-    assert [layer["name"] for layer in plan["layers"]] == ["dependencies", "runtime", "model"]
+    assert [layer["name"] for layer in plan["layers"]] == ["dependencies", "runtime", "bytecode", "model"]
     assert {"name", "version", "filename", "digest", "url"} <= plan["layers"][0]["wheels"][0].keys()
     assert str(built.package) not in printed[0].out
     assert str(Path.home()) not in printed[0].out

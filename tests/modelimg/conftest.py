@@ -5,16 +5,24 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from modelimg.base.deb import resolve_debian_base
 from modelimg.base.resolve import ResolvedBase
-from modelimg.oci.values import Digest, Platform
+from modelimg.fetch import Fetcher
+from modelimg.oci.blob import LAYER, Descriptor, LazyBlob
+from modelimg.oci.files import unpack
+from modelimg.oci.image import History, ImageConfig, RunConfig
+from modelimg.oci.manifest import Image
+from modelimg.oci.values import Platform
 from modelimg.pack.package import ModelPackage, read_package
+from modelimg.tar import make_directory, make_text, write_tar
 from modelimg_runtime import contract
 
 
@@ -32,24 +40,32 @@ def write_wheel(folder: Path, name: str, files: dict[str, bytes]) -> Path:
             archive.writestr(zipfile.ZipInfo(member), data)
             digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
             rows.append(f"{member},sha256={digest},{len(data)}\n")
-        archive.writestr(f"{name}-1.0.dist-info/RECORD", "".join(rows) + f"{name}-1.0.dist-info/RECORD,,\n")
+        record = zipfile.ZipInfo(f"{name}-1.0.dist-info/RECORD")  # without the clock, which a plain name would bring in
+        archive.writestr(record, "".join(rows) + f"{record.filename},,\n")
     return path
 
 
 @pytest.fixture
-def base() -> ResolvedBase:
-    """A base as it comes out of resolving; nothing is behind it."""
+def base(tmp_path: Path) -> ResolvedBase:
+    """A base as it comes out of resolving, with one small layer behind it."""
+    tar = tmp_path / "base.tar"
+    with tar.open("wb") as stream:
+        files = [make_directory("usr"), make_directory("usr/bin"), make_text("usr/bin/python3.11", "no program\n")]
+        made = write_tar(files, stream)
+    run = RunConfig(env=("PATH=/usr/bin:/bin", "LANG=C.UTF-8"))
+    config = ImageConfig(Platform("linux", "amd64"), run, (made.digest,), (History("the base"),))
     return ResolvedBase(
         name="deb:bookworm",
-        digest=Digest.of(b"base"),
+        digest=config.digest,
         reference="scratch",
         platform=Platform("linux", "amd64"),
         python="3.11.2",
         interpreter="/usr/bin/python3.11",
         libc="glibc",
         libc_version="2.36",
-        env=("PATH=/usr/bin:/bin", "LANG=C.UTF-8"),
-        tar=Digest.of(b"tar"),
+        run=run,
+        tar=made.digest,
+        image=Image.assemble(config, [LazyBlob(Descriptor(LAYER, made.digest, made.size), lambda: tar)]),
     )
 
 
@@ -104,3 +120,19 @@ def write_package(tmp_path: Path) -> Callable[..., ModelPackage]:
         return read_package(path)
 
     return write
+
+
+@pytest.fixture(scope="session")
+def bookworm(fetcher: Fetcher) -> ResolvedBase:
+    """The real base, made from Debian's packages."""
+    return resolve_debian_base("deb:bookworm", Platform("linux", "amd64"), fetcher)
+
+
+@pytest.fixture(scope="session")
+def rootfs(bookworm: ResolvedBase) -> Iterator[Path]:
+    """Its files, in a folder that every user of this host may walk to, unlike those of pytest."""
+    assert bookworm.image is not None
+    with tempfile.TemporaryDirectory(prefix="modelimg-test-") as folder:
+        Path(folder).chmod(0o755)
+        unpack(bookworm.image.layers, Path(folder, "root"))
+        yield Path(folder, "root")

@@ -17,11 +17,8 @@ LAYERS = ["dependencies.tar", "runtime.tar", "model.tar"]
 
 
 @pytest.fixture
-def plan(write_package, base, tmp_path: Path) -> BuildPlan:
-    tar = tmp_path / "base.tar"
-    tar.write_bytes(b"base")
-    package = write_package()
-    return make_plan(package, replace(base, tar_path=tar), tags=["tiny:1"], created="2026-01-02T03:04:05Z")
+def plan(write_package, base) -> BuildPlan:
+    return make_plan(write_package(), base, tags=["tiny:1"], created="2026-01-02T03:04:05Z")
 
 
 def with_template(plan: BuildPlan, folder: Path, text: str) -> BuildPlan:

@@ -11,7 +11,7 @@ import pytest
 from modelimg.cache import Cache
 from modelimg.errors import LayerError
 from modelimg.fetch import Fetcher
-from modelimg.layers import build_layer
+from modelimg.layerstore import LayerStore
 from modelimg.plan import make_plan
 
 CREATED = "2026-01-02T03:04:05Z"
@@ -25,7 +25,7 @@ def own(tmp_path: Path) -> Fetcher:
 
 def layers_of(package, base, fetcher):
     plan = make_plan(package, base, created=CREATED)
-    return {layer.name: build_layer(plan, layer, fetcher) for layer in plan.layers}
+    return {layer.name: LayerStore(fetcher).tar(plan, layer) for layer in plan.layers}
 
 
 def members(path: Path) -> dict[str, tarfile.TarInfo]:

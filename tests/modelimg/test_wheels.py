@@ -10,10 +10,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import uvloop.loop
 
+from modelimg.elf import without_unneeded
 from modelimg.errors import LayerError
+from modelimg.pruning import Pruning
 from modelimg.tar import Entry, Spool
-from modelimg.wheels import Pruning, Wheel
+from modelimg.wheels import Wheel
 
 SITE, VENV = "modelimg/venv/lib/python3.11/site-packages", "modelimg/venv"
 
@@ -53,7 +56,12 @@ FILES = {
 def unpacked(path: Path, pruning: Pruning | None = Pruning()) -> dict[str, tuple[Entry, bytes]]:  # noqa: B008 - frozen
     with Wheel(path, path.name) as wheel, (path.parent / "spool").open("wb") as stream:
         entries = wheel.entries(SITE, VENV, pruning, Spool(stream, path.parent / "spool"))
-        return {e.path: (e, e.content.open().read()[: e.size]) for e in entries}
+        return {entry.path: (entry, content(entry)) for entry in entries}
+
+
+def content(entry: Entry) -> bytes:
+    with entry.content.open() as opened:
+        return opened.read(entry.size)
 
 
 def test_each_scheme_goes_where_python_looks_for_it(tmp_path: Path) -> None:
@@ -100,6 +108,41 @@ def _normal(path: str) -> list[str]:
 
 def test_without_pruning_the_tests_stay(tmp_path: Path) -> None:
     assert f"{SITE}/pkg/tests/test_x.py" in unpacked(make_wheel(tmp_path, FILES), None)
+
+
+def test_without_pruning_every_byte_stays(tmp_path: Path) -> None:
+    library = Path(uvloop.loop.__file__).read_bytes()
+    wheel = make_wheel(tmp_path, {**FILES, "pkg/loop.so": library})
+    assert unpacked(wheel, None)[f"{SITE}/pkg/loop.so"][1] == library
+    assert len(unpacked(wheel)[f"{SITE}/pkg/loop.so"][1]) < len(library) / 2
+
+
+def test_what_is_stripped_is_in_the_record_as_it_is(tmp_path: Path) -> None:
+    library = Path(uvloop.loop.__file__).read_bytes()
+    many = {f"pkg/loop{i}.so": library for i in range(5)}  # more than is worked on at once
+    entries = unpacked(make_wheel(tmp_path, {**FILES, **many}))
+    rows = list(csv.reader(io.StringIO(entries[f"{SITE}/pkg-1.0.dist-info/RECORD"][1].decode())))
+    listed = {name: (hashed, size) for name, hashed, size in rows}
+    stripped = without_unneeded(library)
+    digest = base64.urlsafe_b64encode(hashlib.sha256(stripped).digest()).rstrip(b"=").decode()
+    for name in many:
+        assert entries[f"{SITE}/{name}"][1] == stripped
+        assert listed[name] == (f"sha256={digest}", str(len(stripped)))
+
+
+def test_a_module_s_source_is_found_without_unpacking_the_rest(tmp_path: Path) -> None:
+    path = make_wheel(tmp_path, FILES)
+    with Wheel(path, path.name) as wheel:
+        assert [entry.path for entry in wheel.modules(SITE, VENV, Pruning())] == [f"{SITE}/pkg/__init__.py"]
+        everything = {entry.path for entry in wheel.modules(SITE, VENV, None)}
+    assert everything == {f"{SITE}/pkg/__init__.py", f"{SITE}/pkg/tests/test_x.py"}
+
+
+def test_a_file_that_a_wheel_holds_twice_is_not_lost_silently(tmp_path: Path) -> None:
+    twice = make_wheel(tmp_path, {**FILES, "pkg-1.0.data/purelib/pkg/__init__.py": b"x = 2\n"})
+    with Wheel(twice, twice.name) as wheel, (tmp_path / "spool").open("wb") as stream:
+        paths = [e.path for e in wheel.entries(SITE, VENV, Pruning(), Spool(stream, tmp_path / "spool"))]
+    assert paths.count(f"{SITE}/pkg/__init__.py") == 2  # which the layer refuses
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,17 @@ def test_what_is_no_port_is_refused_by_name(name, text):
         Settings.from_environ({name: text})
 
 
+def test_it_listens_everywhere_unless_told_otherwise():
+    assert Settings.from_environ({}).host == Settings.from_environ({"MODELIMG_HOST": ""}).host == "0.0.0.0"
+    assert Settings.from_environ({"MODELIMG_HOST": "127.0.0.1"}).host == "127.0.0.1"
+
+
+@pytest.mark.parametrize("text", ["localhost", "1.2.3", "::1", "127.0.0.1:80", "256.0.0.1", " 127.0.0.1"])
+def test_what_is_no_address_is_refused(text):
+    with pytest.raises(SettingRefused, match=r"^MODELIMG_HOST="):
+        Settings.from_environ({"MODELIMG_HOST": text})
+
+
 @pytest.mark.parametrize("text", ["0", "10MB", "1e6", "-5"])
 def test_what_is_no_body_limit_is_refused(text):
     with pytest.raises(SettingRefused, match="MODELIMG_MAX_BODY_BYTES"):

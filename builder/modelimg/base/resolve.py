@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from modelimg.oci.blob import LazyBlob
+from modelimg.oci.image import RunConfig
+from modelimg.oci.manifest import Image
 from modelimg.oci.values import Digest, Platform
 
 DEBIAN_SUITES = {"3.11": "bookworm", "3.13": "trixie"}
@@ -37,10 +40,10 @@ class ResolvedBase:
         interpreter: absolute path of it.
         libc: ``glibc`` or ``musl``.
         libc_version: such as ``2.36``.
-        env: ``KEY=value`` of its config.
+        run: how containers of it run; what an image on it inherits.
         packages: what a ``deb:`` base was made from; empty otherwise.
         tar: diff_id of its one layer, when the Dockerfile has to add it to ``scratch``.
-        tar_path: where that layer is on this host.
+        image: the base itself, where its layers are at hand; None for one that only a daemon has.
     """
 
     name: str
@@ -51,10 +54,10 @@ class ResolvedBase:
     interpreter: str
     libc: str
     libc_version: str
-    env: tuple[str, ...] = ()
+    run: RunConfig = field(default_factory=RunConfig)
     packages: tuple[BasePackage, ...] = ()
     tar: Digest | None = None
-    tar_path: Path | None = field(default=None, compare=False, repr=False)
+    image: Image | None = field(default=None, compare=False, repr=False)
 
     @property
     def python_minor(self) -> str:
@@ -70,11 +73,19 @@ class ResolvedBase:
     @property
     def path(self) -> str:
         """Its executable search path."""
-        return next((item[5:] for item in self.env if item.startswith("PATH=")), _DEFAULT_PATH)
+        return next((item[5:] for item in self.run.env if item.startswith("PATH=")), _DEFAULT_PATH)
 
-    def without_files(self) -> ResolvedBase:
-        """The same base without paths of this host."""
-        return replace(self, tar_path=None)
+    @property
+    def tar_path(self) -> Path | None:
+        """Where the layer ``tar`` is on this host; made again where the cache has lost it."""
+        if self.tar is None or self.image is None:
+            return None
+        layer = self.image.layers[0]
+        return layer.make() if isinstance(layer, LazyBlob) else None
+
+    def without_image(self) -> ResolvedBase:
+        """The same base without what leads to its bytes."""
+        return replace(self, image=None)
 
 
 def default_base(python: str) -> str:

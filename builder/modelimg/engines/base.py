@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from modelimg.base.resolve import ResolvedBase
-from modelimg.oci.values import Platform
+from modelimg.deliver import Delivery
+from modelimg.oci.manifest import Image
+from modelimg.oci.values import Platform, Reference
 from modelimg.plan import BuildPlan
 
 Report = Callable[[str], None]
@@ -24,6 +26,8 @@ class BuildResult:
         image_id: digest of its config.
         manifest_digest: of its manifest; None where only a registry would make one.
         layers: diff_ids, lowest first.
+        image: itself, where it is not in a daemon.
+        base: name of the image that it stands on, where a registry has it.
     """
 
     engine: str
@@ -31,6 +35,8 @@ class BuildResult:
     image_id: str
     manifest_digest: str | None
     layers: tuple[str, ...]
+    image: Image | None = field(default=None, compare=False, repr=False)
+    base: Reference | None = None
 
 
 @dataclass(frozen=True)
@@ -50,17 +56,18 @@ class GateVerdict:
 
 @dataclass(frozen=True)
 class SelfTest:
-    """What ``selftest`` printed in a container of the image, and how it ended."""
+    """What ``selftest`` printed, how it ended, and where it ran: as `GateVerdict.how`."""
 
     exit_code: int
     stdout: str
     stderr: str
+    how: str = "container"
 
 
 class Engine(Protocol):
-    """Builds plans, runs the self-test of what it built, and names it.
+    """Builds plans, runs the self-test of what it built, and delivers it.
 
-    Naming comes last and on its own, so that an image which fails its gate never takes a name from one that works.
+    Delivery comes last and on its own, so that an image which fails its gate never takes a name from one that works.
     """
 
     name: str
@@ -82,16 +89,16 @@ class Engine(Protocol):
         """
         ...
 
-    def runs(self, platform: Platform) -> bool:
-        """Whether images of this platform run here, so that they can be checked."""
-        ...
-
     def selftest(self, result: BuildResult) -> SelfTest:
-        """Run the packed examples inside the image."""
+        """Run the packed examples inside the image.
+
+        Raises:
+            SandboxUnavailable: images of this platform cannot be run here.
+        """
         ...
 
-    def name_image(self, result: BuildResult, tags: Sequence[str]) -> None:
-        """Give the image its names."""
+    def deliver(self, results: Sequence[BuildResult], names: Sequence[str], delivery: Delivery) -> None:
+        """Give the images of one model, one for each platform, their names, and put them where they were asked for."""
         ...
 
     def discard(self, result: BuildResult) -> None:

@@ -23,11 +23,13 @@ from docker.models.images import Image
 from modelimg.base.daemon import resolve_daemon_base
 from modelimg.base.resolve import ResolvedBase
 from modelimg.daemon import connect, root_cause
+from modelimg.deliver import Delivery
 from modelimg.dockerfile import context_files, render_dockerfile, render_on_parent, render_parent, split_labels
 from modelimg.engines.base import BuildResult, Report, SelfTest
-from modelimg.errors import BaseNotFound, EngineError
+from modelimg.errors import BaseNotFound, EngineError, RegistryError, SandboxUnavailable, UsageError
 from modelimg.fetch import Fetcher
-from modelimg.layers import build_layer
+from modelimg.layerstore import LayerStore
+from modelimg.oci.names import ImageName
 from modelimg.oci.values import Platform, Reference
 from modelimg.plan import BuildPlan
 from modelimg.tar import FileContent, make_file, make_text, write_tar
@@ -55,15 +57,24 @@ class DockerEngine:
 
     def __init__(self, fetcher: Fetcher, report: Report, client: docker.DockerClient | None = None) -> None:
         self._fetcher = fetcher
+        self._store = LayerStore(fetcher)
         self._report = report
         self._client = client or connect()
 
     def resolve(self, reference: str, platform: Platform) -> ResolvedBase:
-        """See `Engine`."""
-        with _daemon_errors(f"resolving the base {reference}"):
-            return resolve_daemon_base(
-                self._client, Reference.parse(reference), platform, self._fetcher.cache, self._report
+        """See `Engine`.
+
+        Raises:
+            UsageError: a base in a folder or a file, where no daemon can look.
+        """
+        name = ImageName.parse(reference)
+        if name.reference is None:
+            raise UsageError(
+                f"the docker engine takes bases from its daemon, and {name} is elsewhere",
+                hint="--engine embedded takes it from there; or `docker load` it and name it as the daemon does",
             )
+        with _daemon_errors(f"resolving the base {reference}"):
+            return resolve_daemon_base(self._client, name.reference, platform, self._fetcher.cache, self._report)
 
     def build(self, plan: BuildPlan) -> BuildResult:
         """See `Engine`."""
@@ -72,14 +83,12 @@ class DockerEngine:
             facts = self._client.api.inspect_image(image_id)
         return BuildResult(self.name, plan.platform, facts["Id"], None, tuple(facts["RootFS"]["Layers"]))
 
-    def runs(self, platform: Platform) -> bool:
-        """See `Engine`; the daemon may be on another host than we are."""
+    def selftest(self, result: BuildResult) -> SelfTest:
+        """See `Engine`: as locked down as the image promises to run. The daemon may be on another host than we are."""
         with _daemon_errors("asking what it runs"):
             facts = self._client.version()
-        return (facts["Os"], facts["Arch"]) == (platform.os, platform.architecture)
-
-    def selftest(self, result: BuildResult) -> SelfTest:
-        """See `Engine`: as locked down as the image promises to run."""
+        if (facts["Os"], facts["Arch"]) != (result.platform.os, result.platform.architecture):
+            raise SandboxUnavailable(f"images for {result.platform} do not run in this daemon")
         with _daemon_errors("running the self-test"):
             container = self._client.containers.create(
                 result.image_id,
@@ -98,13 +107,16 @@ class DockerEngine:
                 container.remove(force=True)
         return SelfTest(status["StatusCode"], stdout, stderr)
 
-    def name_image(self, result: BuildResult, tags: Sequence[str]) -> None:
-        """See `Engine`."""
+    def deliver(self, results: Sequence[BuildResult], names: Sequence[str], delivery: Delivery) -> None:
+        """See `Engine`: the image is in the daemon already, which also pushes it."""
+        references = [Reference.parse(name) for name in names]
         with _daemon_errors("tagging"):
-            image = self._client.images.get(result.image_id)
-            for tag in tags:
-                reference = Reference.parse(tag)
+            image = self._client.images.get(results[0].image_id)
+            for reference in references:
                 image.tag(reference.name, reference.tag or "latest")
+        for reference in references if delivery.push else ():
+            with _daemon_errors(f"pushing {reference}"):
+                self._push(reference)
 
     def discard(self, result: BuildResult) -> None:
         """See `Engine`; an image that also has a name from before stays."""
@@ -113,16 +125,26 @@ class DockerEngine:
             if not image.tags:
                 self._client.images.remove(result.image_id)
 
+    def _push(self, reference: Reference) -> None:
+        """Push a name; the daemon says what went wrong in its log."""
+        for event in self._client.api.push(reference.name, reference.tag or "latest", stream=True, decode=True):
+            if "error" in event:
+                raise RegistryError(
+                    f"the daemon could not push {reference}: {event['error']}",
+                    hint=f"see whether `docker push {reference}` works, and `docker login` if it wants credentials",
+                )
+        self._report(f"pushed {reference}")
+
     def _build_whole(self, plan: BuildPlan) -> str:
         """One build with every layer in its context: what a template of the user's own needs."""
-        layers = [build_layer(plan, layer, self._fetcher) for layer in plan.layers]
+        layers = [self._store.tar(plan, layer) for layer in plan.layers]
         return self._run_build(
             plan, render_dockerfile(plan), context_files(plan.base, layers), labels=split_labels(plan)[1]
         )
 
     def _build_on_parent(self, plan: BuildPlan) -> str:
         parent = self._parent(plan)
-        upper = [build_layer(plan, layer, self._fetcher) for layer in plan.upper_layers]
+        upper = [self._store.tar(plan, layer) for layer in plan.upper_layers]
         files = [(f"{layer.name}.tar", layer.path) for layer in upper]
         return self._run_build(plan, render_on_parent(plan, parent), files, labels=split_labels(plan)[1])
 
@@ -135,7 +157,7 @@ class DockerEngine:
         try:
             self._client.api.inspect_image(name)
         except docker.errors.ImageNotFound:
-            layers = [build_layer(plan, layer, self._fetcher) for layer in plan.lower_layers]
+            layers = [self._store.tar(plan, layer) for layer in plan.lower_layers]
             image_id = self._run_build(plan, text, context_files(plan.base, layers))
             self._client.api.tag(image_id, PARENT_REPOSITORY, tag)
         return name

@@ -1,20 +1,21 @@
-"""The story of packing: model → data → contracts → examples → locks → folder."""
+"""The story of packing: model → data → contracts → examples → locks → imports → folder."""
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from modelimg.errors import RequirementsError, SchemaError, UsageError
-from modelimg.oci.values import Platform, Reference, check_tag
+from modelimg.oci.values import Digest, Platform, Reference, check_tag
 from modelimg.pack.allowlist import AllowList
 from modelimg.pack.code import CodeModule, find_code, importable, imports
 from modelimg.pack.data import Split, SplitValue, read_splits, reader_for
 from modelimg.pack.draft import draft_input, draft_output
 from modelimg.pack.examples import example_rows, make_examples
+from modelimg.pack.imports import imported_modules
 from modelimg.pack.lock import ServingLock
 from modelimg.pack.metrics import TRAIN, all_metrics
 from modelimg.pack.model import PackedModel, read_model
@@ -118,7 +119,7 @@ def pack(
             code_modules=job.allowed.code,
             metadata=dict(sorted((metadata or {}).items())),
         )
-        write_file(fresh, contract.MANIFEST, manifest.to_json())
+        _write_manifest(fresh, manifest)
     return read_package(job.out)
 
 
@@ -252,6 +253,15 @@ def _needs(
         code=tuple(module.name for module in own),
         extra=tuple(sorted({line for each in contracts.values() for line in each.extra})),
     )
+
+
+def _write_manifest(folder: Path, manifest: contract.PackageManifest) -> None:
+    """The manifest, twice: serving the package shows what that imports, and the list is part of the package."""
+    write_file(folder, contract.MANIFEST, manifest.to_json())
+    names = imported_modules(folder)
+    write_file(folder, contract.IMPORTS, names)
+    files = {**manifest.files, contract.IMPORTS: Digest.of(names.encode()).hex}
+    write_file(folder, contract.MANIFEST, replace(manifest, files=dict(sorted(files.items()))).to_json())
 
 
 def _write_contracts(folder: Path, contracts: Mapping[str, PackedSchema]) -> None:

@@ -17,9 +17,10 @@ from packaging.pylock import Pylock, PylockSelectError, PylockValidationError
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from modelimg.errors import RequirementsError
-from modelimg.locks import WheelPin, select_wheels
+from modelimg.locks import select_wheels
 from modelimg.oci.values import Digest, Platform
 from modelimg.pack.uv import GLIBC
+from modelimg.pins import WheelPin
 from modelimg_runtime import contract
 
 _CREDENTIALS = re.compile(r"^([a-z+]+://)[^/@]+@")
