@@ -17,6 +17,8 @@ from typing import Any
 import docker
 import docker.errors
 
+from benchmarks.contenders.base import Serving
+
 _DEADLINE_SECONDS = 120
 _PAUSE_SECONDS = 0.01
 _WARM_REQUESTS = 50
@@ -37,28 +39,29 @@ class Start:
     anonymous: int
 
 
-def start(client: docker.DockerClient, image: str, rows: Sequence[dict[str, Any]]) -> Start:
+def start(client: docker.DockerClient, image: str, serving: Serving, rows: Sequence[dict[str, Any]]) -> Start:
     """Start a container, ask it until it predicts, look at its memory, and remove it.
 
     Args:
         client: of the daemon that runs it.
-        image: serves ``POST /predict`` on port 8080.
-        rows: of one request, ``{"rows": […]}``.
+        image: to start.
+        serving: how it is asked.
+        rows: of one request.
     """
     port = _free_port()
-    body = json.dumps({"rows": list(rows)}).encode()
+    url, body = f"http://127.0.0.1:{port}{serving.path}", json.dumps(serving.payload(rows)).encode()
     name = f"modelimg-bench-{port}"
     begin = time.perf_counter()
     try:
-        _run(["docker", "run", "--detach", "--name", name, "--publish", f"127.0.0.1:{port}:8080", image])
-        while not _predicts(port, body):
+        _run(["docker", "run", "--detach", "--name", name, "--publish", f"127.0.0.1:{port}:{serving.port}", image])
+        while not _predicts(url, body):
             if time.perf_counter() - begin > _DEADLINE_SECONDS:
                 logs = client.api.logs(name).decode(errors="replace")
                 raise RuntimeError(f"{image} gave no prediction in {_DEADLINE_SECONDS} s; its log:\n{logs}")
             time.sleep(_PAUSE_SECONDS)
         seconds = time.perf_counter() - begin
         for _ in range(_WARM_REQUESTS):
-            _predicts(port, body)
+            _predicts(url, body)
         memory, anonymous = _memory(client, name)
     finally:
         with suppress(docker.errors.NotFound):
@@ -72,12 +75,13 @@ def _run(command: Sequence[str]) -> None:
         raise RuntimeError(f"{' '.join(command)} failed: {ended.stderr.strip()}")
 
 
-def _predicts(port: int, body: bytes) -> bool:
+def _predicts(url: str, body: bytes) -> bool:
     """Whether a prediction came back; while the server starts, Docker's proxy resets the connection."""
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/predict", body, {"content-type": "application/json"})
+    request = urllib.request.Request(url, body, {"content-type": "application/json"})
     try:
         with urllib.request.urlopen(request, timeout=5) as response:
-            return len(json.load(response)["predictions"]) > 0
+            answer = json.load(response)
+            return len(answer["predictions"] if isinstance(answer, dict) else answer) > 0
     except urllib.error.HTTPError as error:
         if error.code < 500:
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -29,12 +30,14 @@ class Row:
     """One quantity, measured for each contender.
 
     Attributes:
+        key: what `benchmarks.targets` and the JSON know it by.
         label: what was measured.
-        unit: ``s`` or ``MB`` (a million bytes).
+        unit: ``s``, ``MB`` (a million bytes), or empty for a count.
         samples: by the contender's name; a contender that has no such quantity is absent.
         note: what has to be known to compare the figures.
     """
 
+    key: str
     label: str
     unit: str
     samples: Mapping[str, Samples]
@@ -47,8 +50,16 @@ class Row:
         return self.samples[other].median / self.samples[ours].median
 
 
+@dataclass(frozen=True)
+class Section:
+    """Rows that belong together; a table of them has a line for each contender."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+
 def in_turns(rounds: int, measures: Mapping[str, Callable[[int], float]]) -> dict[str, Samples]:
-    """Measure A B A B …, so that a machine that becomes slower becomes slower for all.
+    """Measure A B A B …, so that a machine that becomes slower becomes slower for all; each value is shown at once.
 
     Args:
         rounds: values for each.
@@ -58,4 +69,5 @@ def in_turns(rounds: int, measures: Mapping[str, Callable[[int], float]]) -> dic
     for number in range(rounds):
         for name, measure in measures.items():
             values[name].append(measure(number))
+            print(f"{name}: {values[name][-1]:.2f}", file=sys.stderr, flush=True)
     return {name: Samples(tuple(found)) for name, found in values.items()}

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
@@ -49,6 +50,21 @@ def pack_versions(root: Path, count: int) -> list[Path]:
         )
         packages.append(package.path)
     return packages
+
+
+def pack_large(root: Path, pins: Path, size: int) -> Path:
+    """A package of the same model with ballast, for measuring memory.
+
+    Args:
+        root: folder for it.
+        pins: lock to use.
+        size: of the ballast, in bytes; it does not compress.
+    """
+    data = load_breast_cancer(as_frame=True)
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(data.data, data.target)
+    model.ballast_ = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
+    train = (data.data, data.target)
+    return modelimg.pack(model, root, name=f"{NAME}-large", version="1.0.0", train=train, requirements=pins).path
 
 
 def requirements(package: Path) -> str:

@@ -1,4 +1,4 @@
-"""Measured rows → a Markdown table for people, JSON for later comparison."""
+"""Measured rows → Markdown tables for people, JSON for later comparison."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import docker
 
 import modelimg
 from benchmarks.images import LayerSize
-from benchmarks.measure import Row, Samples
+from benchmarks.measure import Row, Section
+from benchmarks.targets import OURS, Target, targets
 
 BEGIN = "<!-- figures: written by `python -m benchmarks.build --docs` -->"
 END = "<!-- end of figures -->"
@@ -30,44 +31,42 @@ class Report:
         date: of the run, ISO 8601, UTC.
         command: that was run.
         machine: what it ran on.
-        contenders: their names; the last is the one that the others are compared with.
-        rows: what was measured.
+        sections: what was measured.
         layers: of each contender's image, lowest first.
     """
 
     date: str
     command: str
     machine: Mapping[str, Any]
-    contenders: Sequence[str]
-    rows: Sequence[Row]
+    sections: Sequence[Section]
     layers: Mapping[str, Sequence[LayerSize]]
+
+    @property
+    def targets(self) -> list[Target]:
+        """What the run is held against."""
+        return targets({row.key: row for section in self.sections for row in section.rows})
 
     def to_json(self) -> str:
         """Every value of every row."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+        held = [{**asdict(target), "met": target.met} for target in self.targets]
+        return json.dumps({**asdict(self), "targets": held}, indent=2, ensure_ascii=False) + "\n"
 
     def to_markdown(self) -> str:
-        """The table, what it ran on, and the notes that its rows carry."""
-        ours = self.contenders[-1]
-        others = self.contenders[:-1]
-        header = ["", *self.contenders, *(f"{other} ÷ {ours}" for other in others)]
-        lines = [_line(header), _line(["---", *(["--:"] * (len(header) - 1))])]
-        notes: list[str] = []
-        for row in self.rows:
-            if row.note and row.note not in notes:
-                notes.append(row.note)
-            mark = f" [{notes.index(row.note) + 1}]" if row.note else ""
-            cells = [_cell(row.samples.get(name), row.unit) for name in self.contenders]
-            lines.append(_line([row.label + mark, *cells, *(_ratio(row.ratio(other, ours)) for other in others)]))
-        lines += ["", *(f"[{number}] {note}  " for number, note in enumerate(notes, 1)), "", self._layer_lines(), ""]
+        """A table for each section, what it ran on, and the notes that its rows carry."""
         facts = ", ".join(f"{key} {value}" for key, value in self.machine.items())
-        return "\n".join([f"{self.date[:10]}, `{self.command}`: {facts}.", "", *lines])
+        parts = [f"{self.date[:10]}, `{self.command}`: {facts}."]
+        if self.targets:
+            parts.append(_target_table(self.targets))
+        parts += [_table(section) for section in self.sections]
+        if self.layers:
+            parts.append(self._layer_lines())
+        return "\n\n".join(parts) + "\n"
 
     def _layer_lines(self) -> str:
-        lines = []
-        for name in self.contenders:
-            sizes = "; ".join(f"{layer.tar / _MB:.1f} ({layer.compressed / _MB:.1f})" for layer in self.layers[name])
-            lines.append(f"- Layers of {name}, lowest first, in MB as tar (compressed): {sizes}")
+        lines = ["### Layers, lowest first, in MB as tar (after `gzip -6`)", ""]
+        for name, layers in self.layers.items():
+            sizes = "; ".join(f"{layer.tar / _MB:.1f} ({layer.compressed / _MB:.1f})" for layer in layers)
+            lines.append(f"- {name}: {sizes}")
         return "\n".join(lines)
 
 
@@ -104,20 +103,46 @@ def replace_figures(page: Path, figures: str) -> None:
     page.write_text(f"{head}{BEGIN}\n\n{figures}\n{END}{tail}", encoding="utf-8")
 
 
+def _target_table(held: Sequence[Target]) -> str:
+    lines = ["### Targets", "", _line(["", "target", "measured", ""]), _line(["---", "--:", "--:", "---"])]
+    for target in held:
+        unit = f" {target.unit}" if target.unit else ""
+        limit = f"{'≥' if target.least else '≤'} {target.limit:g}{unit}"
+        lines.append(
+            _line([target.label, limit, f"{target.measured:.2f}{unit}", "met" if target.met else "**missed**"])
+        )
+    return "\n".join(lines)
+
+
+def _table(section: Section) -> str:
+    """A line for each contender, a column for each row of the section."""
+    names = list(dict.fromkeys(name for row in section.rows for name in row.samples))
+    notes = list(dict.fromkeys(row.note for row in section.rows if row.note))
+    header = [_heading(row, notes) for row in section.rows]
+    lines = [f"### {section.title}", "", _line(["", *header]), _line(["---", *(["--:"] * len(header))])]
+    lines += [_line([name, *(_cell(row, name) for row in section.rows)]) for name in names]
+    lines += [""] * bool(notes) + [f"[{number}] {note}  " for number, note in enumerate(notes, 1)]
+    return "\n".join(lines)
+
+
+def _heading(row: Row, notes: Sequence[str]) -> str:
+    unit = f", {row.unit}" if row.unit else ""
+    return f"{row.label}{unit}" + (f" [{notes.index(row.note) + 1}]" if row.note else "")
+
+
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _cell(samples: Samples | None, unit: str) -> str:
+def _cell(row: Row, name: str) -> str:
+    """The median, its spread, and in bold how many times ours it is."""
+    samples = row.samples.get(name)
     if samples is None:
         return "–"
-    digits = 2 if unit == "s" else 1
-    text = f"{samples.median:.{digits}f} {unit}"
+    digits = {"s": 2, "MB": 1}.get(row.unit, 0)
+    text = f"{samples.median:.{digits}f}"
     if len(samples.values) > 1:
         low, high = samples.spread
-        text += f" ({low:.{digits}f}–{high:.{digits}f}, n={len(samples.values)})"
-    return text
-
-
-def _ratio(value: float | None) -> str:
-    return "–" if value is None else f"**{value:.2f}**"
+        text += f" ({low:.{digits}f}–{high:.{digits}f})"
+    ratio = row.ratio(name, OURS) if name != OURS else None
+    return text if ratio is None else f"{text} **×{ratio:.2f}**"

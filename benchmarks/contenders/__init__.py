@@ -1,0 +1,1 @@
+"""Who is measured: each builds the same model with the same pins into an image that serves predictions."""

@@ -1,0 +1,77 @@
+"""What the measurements are held against. They are shown beside what was measured; no test asserts them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from benchmarks.measure import Row
+
+OURS, NO_BYTE_CODE, FLOOR = "modelimg", "modelimg, no byte code", "floor"
+PIP, BENTOML, MLFLOW = "Dockerfile, pip", "BentoML", "MLflow"
+_FACTORS = {
+    "cold": {PIP: 3, BENTOML: 6, MLFLOW: 9},
+    "changed": {BENTOML: 10, MLFLOW: 20},
+}
+"""How many times as long as ours each takes, at least."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A limit and what was measured.
+
+    Attributes:
+        label: of what.
+        limit: that holds or does not.
+        measured: a median, or a ratio of medians of one run.
+        least: the limit is a least rather than a greatest value.
+        unit: empty for ratios and counts.
+    """
+
+    label: str
+    limit: float
+    measured: float
+    least: bool = False
+    unit: str = ""
+
+    @property
+    def met(self) -> bool:
+        """Whether the limit holds."""
+        return self.measured >= self.limit if self.least else self.measured <= self.limit
+
+
+def targets(rows: Mapping[str, Row]) -> list[Target]:
+    """Those that these rows can be held against.
+
+    Args:
+        rows: by key.
+    """
+    return [*_times(rows), *_shares(rows), *_absolutes(rows)]
+
+
+def _times(rows: Mapping[str, Row]) -> Iterator[Target]:
+    for key, factors in _FACTORS.items():
+        for name, factor in factors.items():
+            if key in rows and (ratio := rows[key].ratio(name, OURS)):
+                yield Target(f"{rows[key].label}: {name} ÷ {OURS}", factor, ratio, least=True)
+    if (cached := rows.get("cached")) and OURS in cached.samples:
+        peers = [name for name in cached.samples if not name.startswith((OURS, FLOOR))]
+        if peers:
+            fastest = min(peers, key=lambda name: cached.samples[name].median)
+            ratio = cached.ratio(fastest, OURS) or 0
+            yield Target(f"{cached.label}: the fastest other ({fastest}) ÷ {OURS}", 5, ratio, least=True)
+        for name, floor in ((OURS, FLOOR), (NO_BYTE_CODE, f"{FLOOR}, no byte code")):
+            if ratio := cached.ratio(name, floor):
+                yield Target(f"{cached.label}: {name} ÷ {floor}", 1.5, ratio)
+
+
+def _shares(rows: Mapping[str, Row]) -> Iterator[Target]:
+    for key, limit in (("tar", 0.5), ("shipped", 0.5), ("gzip", 0.5), ("start", 0.7)):
+        if key in rows and (ratio := rows[key].ratio(OURS, PIP)):
+            yield Target(f"{rows[key].label}: {OURS} ÷ {PIP}", limit, ratio)
+
+
+def _absolutes(rows: Mapping[str, Row]) -> Iterator[Target]:
+    for key, limit in (("changed", 0.5), ("again", 0), ("peak", 300), ("peak-large", 300)):
+        if (row := rows.get(key)) and OURS in row.samples:
+            yield Target(f"{row.label}: {OURS}", limit, row.samples[OURS].median, unit=row.unit)
