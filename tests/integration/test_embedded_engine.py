@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,9 +19,10 @@ import pytest
 
 from modelimg.oci.archive import open_docker_archive
 from modelimg.oci.compression import decompressed
+from modelimg.oci.files import ImageFiles
 from modelimg.oci.image import RunConfig
-from modelimg.oci.layout import open_archive
-from modelimg.oci.manifest import Image
+from modelimg.oci.layout import open_archive, open_layout
+from modelimg.oci.manifest import Image, ImageIndex
 from modelimg.oci.validate import validate
 from modelimg_runtime import contract
 
@@ -216,12 +218,135 @@ def test_every_output_is_the_same_image(archived: Archived, cli, tmp_path: Path)
     assert str(with_docker.manifest.config.digest) == archived.metadata["images"][0]["image_id"]
 
 
-def test_two_platforms_go_behind_one_index(cli, archived: Archived, tmp_path: Path) -> None:
-    package = tmp_path / "package"
-    shutil.copytree(archived.package, package)
-    done = cli(
-        "build", package, "--platform", "linux/amd64,linux/arm64", "--output", f"oci:{tmp_path}/layout", "--no-gate"
-    )
+@pytest.fixture(scope="module")
+def for_both(cli, penguins: Path) -> Path:
+    """A package that is locked for two platforms."""
+    package = penguins.parent / "for-both"
+    options = ("--platform", "linux/amd64,linux/arm64")
+    packed = cli("pack", "-f", "modelimg.toml", "-o", package, *options, cwd=penguins.parent)
+    assert packed.code == 0, packed.err
+    return package
+
+
+def test_two_platforms_go_behind_one_index_and_share_what_is_the_same(cli, for_both: Path, tmp_path: Path) -> None:
+    layout = tmp_path / "layout"
+    options = ("--platform", "linux/amd64,linux/arm64", "--output", f"oci:{layout}", "--no-gate", "-t", "both:1")
+    done = cli("build", for_both, *options, "--bytecode", "none", "--json")
+    assert done.code == 0, done.err
+    index = open_layout(layout).artifact("1")
+    assert isinstance(index, ImageIndex)
+    assert validate(index) == []
+    amd64, arm64 = index.images
+    assert [str(image.config.platform) for image in index.images] == ["linux/amd64", "linux/arm64"]
+    assert [entry["platform"] for entry in done.json["images"]] == ["linux/amd64", "linux/arm64"]
+    shared = {layer.digest for layer in amd64.manifest.layers} & {layer.digest for layer in arm64.manifest.layers}
+    steps = [step.created_by.split()[-1] for step in amd64.config.history]
+    digests = dict(zip(steps, (layer.digest for layer in amd64.manifest.layers), strict=True))
+    assert shared == {digests["runtime"], digests["code"], digests["model"]}
+    assert len(shared) == 3
+    for architecture in ("amd64", "arm64"):
+        command = ["skopeo", "--override-arch", architecture, "inspect", "--config", f"oci:{layout}:1"]
+        shown = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert json.loads(shown.stdout)["architecture"] == architecture
+    machines = {path.name.split("-linux-gnu")[0].rpartition("-")[2] for path in libraries(arm64)}
+    assert machines == {"aarch64"}
+
+
+def libraries(image: Image) -> list[Path]:
+    """Extension modules of NumPy in an image."""
+    names = ImageFiles(image.layers).names("/modelimg/venv/lib/python3.11/site-packages/numpy")
+    return [Path(name) for name in names if name.endswith(".so")]
+
+
+def test_byte_code_is_for_the_platforms_that_run_here(cli, for_both: Path, tmp_path: Path) -> None:
+    options = ("--platform", "linux/amd64,linux/arm64", "--output", f"oci:{tmp_path}/layout", "-t", "both:1")
+    done = cli("build", for_both, *options, "--json")
+    assert done.code == 0, done.err
+    assert "gets no byte code" in done.err
+    assert "the gate was not run for linux/arm64" in done.err
+    assert done.json["gate"] == {"how": "namespace", "passed": True}
+    with_it = {entry["platform"]: len(entry["layers"]) for entry in done.json["images"]}
+    assert with_it == {"linux/amd64": 6, "linux/arm64": 5}
+    refused = cli("build", for_both, *options, "--bytecode", "imported")
+    assert refused.code == 1
+    assert "--bytecode none" in refused.err
+
+
+def test_a_platform_without_a_lock_is_refused_and_nothing_is_written(cli, archived: Archived, tmp_path: Path) -> None:
+    options = ("--platform", "linux/amd64,linux/arm64", "--output", f"oci:{tmp_path}/layout", "--no-gate")
+    done = cli("build", archived.package, *options)
     assert done.code == 1
     assert "pack again with --platform linux/arm64" in done.err
     assert not (tmp_path / "layout").exists()
+
+
+def test_without_a_daemon_auto_is_embedded_and_the_image_goes_to_a_file(
+    archived: Archived, cli, tmp_path: Path
+) -> None:
+    nowhere = {"DOCKER_HOST": f"unix://{tmp_path}/absent.sock"}
+    done = cli("build", archived.package, "--json", "-t", "modelimg-test/embedded:1", cwd=tmp_path, env=nowhere)
+    assert done.code == 0, done.err
+    assert "no Docker daemon answers" in done.err
+    assert done.json["engine"] == "embedded"
+    written = open_archive(tmp_path / "embedded-1.tar").artifact(None)
+    assert str(written.descriptor.digest) == archived.metadata["images"][0]["manifest_digest"]
+
+
+FORBID = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
+
+
+def test_where_namespaces_are_forbidden_the_gate_runs_on_a_python_of_the_host(
+    archived: Archived, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "modelimg", "build", str(archived.package), "--engine", "embedded", "--json"]
+    options = ["--bytecode", "none", "--output", f"oci-archive:{tmp_path}/image.tar", "-t", "other:1"]
+    forbidding = ["unshare", "--user", "--map-root-user", "sh", "-c", FORBID, "-"]
+    done = subprocess.run([*forbidding, *command, *options], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["gate"] == {"how": "host", "passed": True}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--engine", "docker", "--output", "oci:x"], 2, "the docker engine writes no --output"),
+        (["--engine", "docker", "--compression", "zstd"], 2, "leaves compression to the daemon"),
+        (["--engine", "docker", "--base", "oci:base"], 2, "takes bases from its daemon"),
+        (["--output", "docker://x:1"], 2, "is no file or folder"),
+        (["--output", "x:1"], 2, "is no file or folder"),
+        (["--output", "oci:"], 2, "names no file or folder"),
+        (["--output", "oci:."], 2, "holds something that is no OCI layout"),
+        (["--engine", "embedded", "--base", "oci:absent"], 1, "absent"),
+        (["--engine", "embedded", "--base", "oci-archive:absent.tar"], 1, "absent.tar"),
+        (["--engine", "embedded", "--template", "Own.j2"], 1, "RUN"),
+        (["--engine", "embedded", "--bytecode", "all"], 2, "all"),
+        (["--engine", "embedded", "--push", "-t", "127.0.0.1:9/x:1"], 1, "127.0.0.1:9"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name_and_nothing_is_written(
+    archived: Archived, cli, tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    (tmp_path / "Own.j2").write_text('{% extends "Dockerfile.j2" %}{% block after_layers %}RUN true\n{% endblock %}')
+    (tmp_path / "mine").write_text("not an image")
+    refused = cli("build", archived.package, "--no-gate", *arguments, cwd=tmp_path)
+    assert refused.code == code, refused.err
+    assert message in refused.err
+    assert "Traceback" not in refused.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Own.j2", "mine"]
+
+
+def test_the_demo_needs_no_daemon_and_no_podman(tmp_path: Path) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("bash", "cat", "dirname", "env", "kill", "ls", "mktemp", "rm", "seq", "sleep"):
+        (programs / name).symlink_to(shutil.which(name))
+    demo = Path(__file__).parents[2] / "examples/demo"
+    environment = {**os.environ, "PATH": str(programs), "TMPDIR": str(tmp_path)}
+    command = [str(programs / "bash"), str(demo), str(Path(sys.executable).parent)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "there is neither Docker nor podman here" in done.stdout
+    assert '"engine": "embedded"' in done.stdout
+    assert "HTTP 200" in done.stdout
+    assert "HTTP 422" in done.stdout
+    assert "io.modelimg.model.name" in done.stdout or "model.name" in done.stdout
