@@ -50,7 +50,11 @@ class Uv(Dockerfiles):
         tag = f"{self._repository}-base:1"
         context = fresh_folder(self._folder / "base")
         shutil.copy(uv.find_uv_bin(), context)
-        (context / "Dockerfile").write_text(f"FROM {self._site.python_image}\nCOPY uv /usr/local/bin/uv\n")
+        # The label keeps the two apart: one's layers would make the other's cold build warm.
+        label = f"io.modelimg.benchmark={self._repository}"
+        (context / "Dockerfile").write_text(
+            f"FROM {self._site.python_image}\nLABEL {label}\nCOPY uv /usr/local/bin/uv\n"
+        )
         docker_build(context, tag)
         return tag
 
