@@ -9,6 +9,7 @@ registry is reached, Dockerfiles stand on a stand-in for python:3.11-slim (`benc
 from __future__ import annotations
 
 import argparse
+import fcntl
 import importlib.metadata
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import docker
 
@@ -96,6 +97,7 @@ def main() -> None:
     if options.only & {"sizes", "push"}:
         check_registry()
     client = docker.from_env(timeout=600)
+    lock = _alone()
     facts = report.machine(client)
     if options.python_image == STAND_IN:
         subprocess.run([str(HERE / "standin"), STAND_IN], check=True)
@@ -111,7 +113,22 @@ def main() -> None:
         sections = list(_sections(contenders, site, options, layers))
         facts |= {"uv": importlib.metadata.version("uv")} | {tool.name: tool.version for tool in contenders.tools}
     command = " ".join(["python -m benchmarks.build", *sys.argv[1:]])
+    lock.close()
     _publish(report.Report(report.today(), command, facts, sections, layers), options)
+
+
+def _alone() -> TextIO:
+    """Hold a file while this runs: two runs would share the names of images and the processor.
+
+    Raises:
+        RuntimeError: another one runs.
+    """
+    lock = Path(tempfile.gettempdir(), "modelimg-bench.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RuntimeError("another run of the benchmarks has not ended") from None
+    return lock
 
 
 def _sections(

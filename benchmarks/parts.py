@@ -52,13 +52,11 @@ def builds(
         rounds: values for each rebuild.
         cold_rounds: values for each cold build.
     """
-    for one in reversed(everyone):  # ours first: the others take minutes
+    for one in (*extras, *reversed(everyone)):  # ours first: the others take minutes
         one.prepare()
     cached = {one.name: _cold(one, kept=True) for one in everyone} | _floors(floors, work)
     cold = {one.name: _cold(one, kept=False) for one in everyone}
     both = in_turns(cold_rounds, {f"{name}, cached": run for name, run in cached.items()} | cold)
-    for one in extras:
-        one.build(0)
     same = in_turns(rounds, {one.name: _rebuilt(one, changed=False) for one in everyone})
     changed = in_turns(rounds, {one.name: _rebuilt(one, changed=True) for one in (*everyone, *extras)})
     return Section(
