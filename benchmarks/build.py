@@ -123,7 +123,7 @@ def _alone() -> TextIO:
     Raises:
         RuntimeError: another one runs.
     """
-    lock = Path(tempfile.gettempdir(), "modelimg-bench.lock").open("w")
+    lock = Path(tempfile.gettempdir(), "modelimg-bench.lock").open("w")  # noqa: SIM115 - the caller closes it
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
