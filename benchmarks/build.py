@@ -16,10 +16,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import docker
 
@@ -97,11 +97,10 @@ def main() -> None:
     if options.only & {"sizes", "push"}:
         check_registry()
     client = docker.from_env(timeout=600)
-    lock = _alone()
     facts = report.machine(client)
     if options.python_image == STAND_IN:
         subprocess.run([str(HERE / "standin"), STAND_IN], check=True)
-    with tempfile.TemporaryDirectory(prefix="modelimg-bench-") as folder, ExitStack() as stack:
+    with _alone(), tempfile.TemporaryDirectory(prefix="modelimg-bench-") as folder, ExitStack() as stack:
         work = Path(folder)
         packages = models.pack_versions(work, options.rounds + 1)
         site = Site(client, packages, options.python_image, work)
@@ -113,22 +112,18 @@ def main() -> None:
         sections = list(_sections(contenders, site, options, layers))
         facts |= {"uv": importlib.metadata.version("uv")} | {tool.name: tool.version for tool in contenders.tools}
     command = " ".join(["python -m benchmarks.build", *sys.argv[1:]])
-    lock.close()
     _publish(report.Report(report.today(), command, facts, sections, layers), options)
 
 
-def _alone() -> TextIO:
-    """Hold a file while this runs: two runs would share the names of images and the processor.
-
-    Raises:
-        RuntimeError: another one runs.
-    """
-    lock = Path(tempfile.gettempdir(), "modelimg-bench.lock").open("w")  # noqa: SIM115 - the caller closes it
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise RuntimeError("another run of the benchmarks has not ended") from None
-    return lock
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Refuse to run beside another run: the two would share the names of images and the processor."""
+    with Path(tempfile.gettempdir(), "modelimg-bench.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RuntimeError("another run of the benchmarks has not ended") from None
+        yield
 
 
 def _sections(
