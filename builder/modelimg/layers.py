@@ -6,6 +6,7 @@ change one of the base's, and no whiteout, absolute or escaping name.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -146,13 +147,15 @@ def _owned(entries: Iterator[Entry]) -> Iterator[Entry]:
     for entry in entries:
         _check_owned(entry)
         yield entry
-        folders.update(str(parent) for parent in PurePosixPath(entry.path).parents if parent.parts)
+        folder = posixpath.dirname(entry.path)
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = posixpath.dirname(folder)
     yield from (make_directory(folder) for folder in sorted(folders))
 
 
 def _check_owned(entry: Entry) -> None:
-    name = PurePosixPath(entry.path)
-    if name.parts[0] != _PREFIX:
+    if not entry.path.startswith(f"{_PREFIX}/"):
         raise LayerError(f"{entry.path!r} lies outside /{_PREFIX}, where it could change the base image")
-    if any(part.startswith(".wh.") for part in name.parts):
+    if "/.wh." in entry.path:
         raise LayerError(f"{entry.path!r} is the name of a whiteout: it would delete a file of a lower layer")

@@ -26,7 +26,7 @@ from modelimg.pins import WheelPin
 from modelimg.pruning import Pruning
 from modelimg_runtime import contract
 
-ASSEMBLY_VERSION = 2
+ASSEMBLY_VERSION = 3
 """Raised with every change that alters a byte of a layer made from the same inputs."""
 
 ByteCode = Literal["imported", "none"]

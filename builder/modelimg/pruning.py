@@ -14,7 +14,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
-from pathlib import PurePosixPath
 
 from modelimg.oci.values import Digest
 from modelimg.tar import Entry, make_symlink
@@ -97,12 +96,9 @@ class Pruning:
 
     def _holding_tests(self, paths: Iterable[str]) -> set[str]:
         """Folders of these names with a module that pytest would collect."""
-        modules = (PurePosixPath(path) for path in paths if path.endswith(".py"))
-        return {
-            str(module.parent)
-            for module in modules
-            if module.name.startswith("test_") and module.parent.name in self.test_folders
-        }
+        modules = (path.rpartition("/") for path in paths if "/test_" in path and path.endswith(".py"))
+        folders = {folder for folder, _, name in modules if name.startswith("test_")}
+        return {folder for folder in folders if posixpath.basename(folder) in self.test_folders}
 
 
 @functools.cache
@@ -127,12 +123,18 @@ def share_libraries(entries: Iterable[Entry]) -> Iterator[Entry]:
     by_name: dict[tuple[str, int], list[Entry]] = defaultdict(list)
     for entry in entries:
         folder, name = posixpath.split(entry.path)
-        if folder.endswith(_LIBRARIES) and ".so" in PurePosixPath(name).suffixes:
+        if folder.endswith(_LIBRARIES) and is_shared_object(name):
             by_name[name, entry.size].append(entry)
         else:
             yield entry
     for same in by_name.values():
         yield from _linked(sorted(same, key=lambda entry: entry.path)) if len(same) > 1 else same
+
+
+def is_shared_object(path: str) -> bool:
+    """Whether a name is a shared object's: ``.so``, or with a version behind it as libraries have one."""
+    name = posixpath.basename(path)
+    return name.endswith(".so") or ".so." in name
 
 
 def _linked(entries: Sequence[Entry]) -> Iterator[Entry]:

@@ -12,8 +12,9 @@ import io
 import shutil
 import zipfile
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
@@ -29,7 +30,9 @@ _BLOCK = 512
 _RECORD = 20 * _BLOCK
 _CHUNK = 1 << 20
 _AHEAD = 16 << 20
-"""Bytes of contents that are opened before they are written."""
+"""Bytes of contents that are opened before they are written, …"""
+_RUN, _MOST_OPEN = 1 << 20, 64
+"""… in runs of so many bytes or files."""
 
 _MAX_OCTAL_SIZE = 8**11 - 1
 
@@ -218,10 +221,11 @@ class TarStream:
 
 def _chunks(entries: Sequence[Entry], mtime: int) -> Iterator[bytes]:
     _check_paths(entries)
-    for entry, content in _opened(entries):
-        yield _header(entry, mtime)
-        if content is not None:
-            yield from _content(entry, content.result())
+    with closing(_opened(entries)) as opened:
+        for entry, content in opened:
+            yield _header(entry, mtime)
+            if content is not None:
+                yield from _content(entry, content)
     yield bytes(2 * _BLOCK)
 
 
@@ -236,24 +240,62 @@ def _check_paths(entries: Sequence[Entry]) -> None:
             raise LayerError(f"{path!r} cannot be a path in a layer: it is empty, absolute or leaves the root")
 
 
-def _opened(entries: Iterable[Entry]) -> Iterator[tuple[Entry, Future[BinaryIO] | None]]:
-    """Each entry, with its content being opened: the next ones are inflated while this one is read."""
-    waiting: deque[tuple[Entry, Future[BinaryIO] | None]] = deque()
+def _opened(entries: Iterable[Entry]) -> Generator[tuple[Entry, BinaryIO | None], None, None]:
+    """Each entry with its open content: the next ones are inflated while this one is read."""
+    waiting: deque[tuple[list[Entry], Future[list[BinaryIO | None]]]] = deque()
     ahead = 0
     with ThreadPoolExecutor(1) as pool:
         try:
-            for entry in entries:
-                waiting.append((entry, pool.submit(entry.content.open) if entry.content else None))
-                ahead += entry.size
-                while waiting and ahead > _AHEAD:
-                    ahead -= waiting[0][0].size
-                    yield waiting.popleft()
+            for run in _runs(entries):
+                waiting.append((run, pool.submit(_open_all, run)))
+                ahead += sum(entry.size for entry in run)
+                while len(waiting) > 1 and ahead > _AHEAD:
+                    ahead -= sum(entry.size for entry in waiting[0][0])
+                    yield from _closing_rest(*waiting.popleft())
             while waiting:
-                yield waiting.popleft()
+                yield from _closing_rest(*waiting.popleft())
         finally:
-            for _, content in waiting:
-                if content and not content.cancel() and not content.exception():
-                    content.result().close()
+            for _, opening in waiting:
+                if not opening.cancel() and not opening.exception():
+                    _close_all(opening.result())
+
+
+def _runs(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """The entries in short runs: to hand each of many thousand files to a thread takes longer than to open it."""
+    run: list[Entry] = []
+    size = 0
+    for entry in entries:
+        run.append(entry)
+        size += entry.size
+        if size > _RUN or len(run) == _MOST_OPEN:
+            yield run
+            run, size = [], 0
+    if run:
+        yield run
+
+
+def _open_all(run: Sequence[Entry]) -> list[BinaryIO | None]:
+    with ExitStack() as stack:
+        opened = [stack.enter_context(entry.content.open()) if entry.content else None for entry in run]
+        stack.pop_all()
+        return opened
+
+
+def _closing_rest(
+    run: Sequence[Entry], opening: Future[list[BinaryIO | None]]
+) -> Generator[tuple[Entry, BinaryIO | None], None, None]:
+    """A run's entries; whatever of it nobody takes is closed."""
+    contents = opening.result()
+    try:
+        yield from zip(run, contents, strict=True)
+    finally:
+        _close_all(contents)
+
+
+def _close_all(contents: Iterable[BinaryIO | None]) -> None:
+    for content in contents:
+        if content:
+            content.close()
 
 
 def _content(entry: Entry, stream: BinaryIO) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ import zipfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Self, TypeVar
 
 from installer.exceptions import InstallerError
@@ -23,7 +23,7 @@ from installer.sources import WheelFile
 
 from modelimg.elf import without_unneeded
 from modelimg.errors import LayerError
-from modelimg.pruning import Pruning
+from modelimg.pruning import Pruning, is_shared_object
 from modelimg.tar import BytesContent, Content, Entry, SliceContent, Spool, ZipContent, make_file
 from modelimg.zips import read_member
 
@@ -151,7 +151,7 @@ def _ahead(work: Callable[[zipfile.ZipInfo], _T], members: Iterable[zipfile.ZipI
 
 
 def _is_shared_object(info: zipfile.ZipInfo) -> bool:
-    return info.file_size <= _MAX_STRIPPED and ".so" in PurePosixPath(info.filename).suffixes
+    return info.file_size <= _MAX_STRIPPED and is_shared_object(info.filename)
 
 
 def _relative(target: str, site_packages: str) -> str:
