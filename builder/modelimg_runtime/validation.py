@@ -110,7 +110,7 @@ def validated(
         with config_context(validation_enabled=True, validation_depth=ValidationDepth.SCHEMA_AND_DATA):
             return schema.validate(numbered, lazy=True), []
     except SchemaErrors as errors:
-        found = [violation for error in errors.schema_errors for violation in _violations(error, rows)]
+        found = [violation for error in errors.schema_errors for violation in _named(error, rows)]
     return frame, in_order(found, list(frame.columns))
 
 
@@ -185,6 +185,12 @@ def _run_module(source: bytes, path: Path) -> ModuleType:
         del sys.modules[module.__name__]
         raise ContractUnusable(f"{path.name} cannot be run: {type(error).__name__}: {shortened(str(error))}") from error
     return module
+
+
+def _named(error: SchemaError, rows: Sequence[int] | None) -> list[Violation]:
+    """At least one violation: pandera lists no missing value as a failing one, such as two in a unique column."""
+    column = None if isinstance(error.schema, pa.DataFrameSchema) else error.column_name
+    return list(_violations(error, rows)) or [Violation(None, column, _check_name(error), None)]
 
 
 def _violations(error: SchemaError, rows: Sequence[int] | None) -> Iterator[Violation]:

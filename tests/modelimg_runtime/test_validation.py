@@ -216,3 +216,11 @@ def test_the_environment_is_asked_before_a_contract_is_read(tmp_path, monkeypatc
     monkeypatch.setenv("PANDERA_VALIDATION_ENABLED", "False")
     with pytest.raises(ContractWeakened):
         load_schema(tmp_path, "input_schema.json")
+
+
+def test_two_missing_values_in_a_unique_column_are_refused_although_pandera_lists_none():
+    schema = pa.DataFrameSchema({"a": pa.Column("float64", nullable=True, unique=True)})
+    frame = pd.DataFrame({"a": [1.0, np.nan, np.nan]})
+    (violation,) = validation.validate(schema, frame)
+    assert (violation.row, violation.column, violation.check) == (None, "a", "field_uniqueness")
+    assert validation.validate(schema, frame.iloc[:2]) == []
