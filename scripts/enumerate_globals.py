@@ -9,6 +9,9 @@ list serves several versions of scikit-learn and NumPy:
 
 from __future__ import annotations
 
+import collections
+import datetime as dt
+import functools
 import io
 import pickle
 import sys
@@ -39,6 +42,7 @@ from sklearn import (
     svm,
     tree,
 )
+from sklearn.metrics import pairwise
 from sklearn.utils import all_estimators
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,6 +69,9 @@ PACKAGES = (
     "functools",
 )
 
+UNSUITABLE = (ValueError, TypeError, AttributeError, IndexError, NotImplementedError)
+"""What estimators raise for data that they do not take."""
+
 RANDOM = np.random.RandomState(0)
 X = RANDOM.rand(60, 5) + 0.1
 BINARY = np.arange(60) % 2
@@ -90,11 +97,8 @@ INPUTS: list[tuple[Any, Any]] = [
 def main() -> None:
     """Collect, merge, write."""
     warnings.simplefilter("ignore")
-    found = (
-        {line for line in TARGET.read_text().splitlines() if line and not line.startswith("#")}
-        if TARGET.exists()
-        else set()
-    )
+    before = TARGET.read_text().splitlines() if TARGET.exists() else []
+    found = {line for line in before if line and not line.startswith("#")}
     # Lazily: an estimator is fitted again and again.
     for value in chain(plain_values(), fitted(), parameters()):
         for name in globals_of(value):
@@ -136,7 +140,7 @@ def fitted() -> Iterator[Any]:
         for features, target in INPUTS:
             try:
                 estimator.fit(features) if target is None else estimator.fit(features, target)
-            except Exception:  # noqa: S112 - which data suits which estimator is found by trying
+            except UNSUITABLE:  # which data suits which estimator is found by trying
                 continue
             yield estimator
 
@@ -154,7 +158,7 @@ def default_constructible() -> Iterator[Callable[[], Any]]:
                 maker(*arguments)
             except TypeError:
                 continue
-            yield lambda maker=maker, arguments=arguments: maker(*arguments)
+            yield functools.partial(maker, *arguments)
 
 
 def compositions() -> Iterator[Any]:
@@ -197,141 +201,92 @@ def variants() -> Iterator[Any]:
         for metric in ("minkowski", "euclidean", "manhattan", "chebyshev"):
             yield neighbors.KNeighborsClassifier(algorithm=algorithm, metric=metric)
     yield neighbors.KNeighborsRegressor(algorithm="ball_tree", metric="haversine")
-    for name in gaussian_process.kernels.__dict__:
-        kernel = getattr(gaussian_process.kernels, name)
-        if isinstance(kernel, type) and issubclass(kernel, gaussian_process.kernels.Kernel):
+    yield from map(gaussian_process.GaussianProcessRegressor, kernels())
+
+
+def kernels() -> Iterator[gaussian_process.kernels.Kernel]:
+    """Those of Gaussian processes that need no argument, a sum and a product."""
+    library = gaussian_process.kernels
+    for maker in vars(library).values():
+        if isinstance(maker, type) and issubclass(maker, library.Kernel):
             try:
-                yield gaussian_process.GaussianProcessRegressor(kernel())
+                yield maker()
             except TypeError:
                 continue
-    yield gaussian_process.GaussianProcessRegressor(
-        gaussian_process.kernels.RBF() + gaussian_process.kernels.WhiteKernel()
-    )
-    yield gaussian_process.GaussianProcessRegressor(
-        gaussian_process.kernels.ConstantKernel() * gaussian_process.kernels.RBF()
-    )
+    yield library.RBF() + library.WhiteKernel()
+    yield library.ConstantKernel() * library.RBF()
+
+
+SCORES = (
+    *("f_classif", "f_regression", "chi2", "mutual_info_classif", "mutual_info_regression"),
+    *("r_regression", "f_oneway"),
+)
+SPLITTERS = (
+    *("KFold", "StratifiedKFold", "GroupKFold", "ShuffleSplit", "StratifiedShuffleSplit", "GroupShuffleSplit"),
+    *("TimeSeriesSplit", "RepeatedKFold", "RepeatedStratifiedKFold", "LeaveOneOut", "LeaveOneGroupOut"),
+    "StratifiedGroupKFold",
+)
 
 
 def parameters() -> Iterator[Any]:
     """Functions and objects that estimators take as parameters."""
-    for name in (
-        "f_classif",
-        "f_regression",
-        "chi2",
-        "mutual_info_classif",
-        "mutual_info_regression",
-        "r_regression",
-        "f_oneway",
-    ):
-        yield getattr(feature_selection, name, None)
+    yield from (getattr(feature_selection, name, None) for name in SCORES)
     yield from (metrics.get_scorer(name) for name in metrics.get_scorer_names())
-    for name in (
-        "KFold",
-        "StratifiedKFold",
-        "GroupKFold",
-        "ShuffleSplit",
-        "StratifiedShuffleSplit",
-        "GroupShuffleSplit",
-    ):
-        yield getattr(model_selection, name)()
-    for name in (
-        "TimeSeriesSplit",
-        "RepeatedKFold",
-        "RepeatedStratifiedKFold",
-        "LeaveOneOut",
-        "LeaveOneGroupOut",
-        "StratifiedGroupKFold",
-    ):
-        yield getattr(model_selection, name)()
+    yield from (getattr(model_selection, name)() for name in SPLITTERS)
     yield model_selection.PredefinedSplit(BINARY)
     yield compose.make_column_selector(dtype_include=np.number)
-    from sklearn.metrics import pairwise
-
-    for function in pairwise.PAIRWISE_KERNEL_FUNCTIONS.values():
-        yield function
-    for function in pairwise.PAIRWISE_DISTANCE_FUNCTIONS.values():
-        if callable(function):
-            yield function
+    yield from pairwise.PAIRWISE_KERNEL_FUNCTIONS.values()
+    yield from filter(callable, pairwise.PAIRWISE_DISTANCE_FUNCTIONS.values())
 
 
 def plain_values() -> Iterator[Any]:
-    """Arrays, frames and standard values that models keep."""
-    import collections
-    import datetime as dt
-
-    yield [
-        int,
-        float,
-        bool,
-        str,
-        bytes,
-        object,
-        list,
-        dict,
-        tuple,
-        set,
-        frozenset,
-        slice(1, 2),
-        range(3),
-        1j,
-        {1},
-        frozenset({1}),
-    ]
-    yield [bytearray(b"x"), b"x", complex, slice, range]
-    yield [collections.OrderedDict(), collections.defaultdict(int), collections.Counter(), collections.deque()]
-    yield [
-        dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc),
-        dt.date(2020, 1, 1),
-        dt.timedelta(1),
-    ]
-    yield dt.datetime(2020, 1, 1)  # noqa: DTZ001 - a naive one, as users keep them
-    kinds = (
-        "?",
-        "i1",
-        "u2",
-        "i4",
-        "i8",
-        "f2",
-        "f4",
-        "f8",
-        "c16",
-        "U3",
-        "S3",
-        "O",
-        "M8[ns]",
-        "m8[ns]",
-        [("a", "i4"), ("b", "f8")],
-    )
-    for kind in kinds:
-        yield np.zeros((2, 2), dtype=kind)
-        yield np.zeros((2, 2), dtype=kind, order="F")
-        yield np.zeros(1, dtype=kind)[0]
-        yield np.dtype(kind)
-    yield [
-        getattr(np, name)
-        for name in ("bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-    ]
-    yield [
-        np.float16,
-        np.float32,
-        np.float64,
-        np.complex64,
-        np.complex128,
-        np.str_,
-        np.bytes_,
-        np.object_,
-        np.number,
-        np.integer,
-    ]
-    yield [np.floating, np.generic, np.datetime64, np.timedelta64, np.ndarray, np.nan, np.inf]
-    yield np.ma.masked_array([1.0, 2.0], mask=[True, False])
-    yield [np.random.RandomState(0), np.random.default_rng(0), np.random.SeedSequence(1)]
-    for maker in (np.random.Philox, np.random.SFC64, np.random.PCG64DXSM, np.random.MT19937):
-        yield np.random.Generator(maker(1))
+    """Standard values, arrays and frames that models keep."""
+    yield from standard_values()
+    yield from numpy_values()
+    yield from random_generators()
     for kind in ("csr", "csc", "coo", "bsr", "dia", "dok", "lil"):
         for family in ("matrix", "array"):
             yield getattr(scipy.sparse, f"{kind}_{family}")(np.eye(3))
     yield from pandas_values()
+
+
+def standard_values() -> Iterator[Any]:
+    """What Python itself brings."""
+    yield [int, float, bool, str, bytes, complex, object, list, dict, tuple, set, frozenset, slice, range]
+    yield [slice(1, 2), range(3), 1j, {1}, frozenset({1}), bytearray(b"x"), b"x"]
+    yield [collections.OrderedDict(), collections.defaultdict(int), collections.Counter(), collections.deque()]
+    yield [dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc), dt.date(2020, 1, 1), dt.timedelta(1)]
+    yield dt.datetime(2020, 1, 1)  # noqa: DTZ001 - a naive one, as users keep them
+
+
+NUMPY_KINDS: tuple[Any, ...] = (
+    *("?", "i1", "u2", "i4", "i8", "f2", "f4", "f8", "c16", "U3", "S3", "O", "M8[ns]", "m8[ns]"),
+    [("a", "i4"), ("b", "f8")],
+)
+NUMPY_TYPES = (
+    *("bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("float16", "float32", "float64", "complex64", "complex128", "str_", "bytes_", "object_"),
+    *("number", "integer", "floating", "generic", "datetime64", "timedelta64", "ndarray"),
+)
+
+
+def numpy_values() -> Iterator[Any]:
+    """Arrays, scalars and types of each kind."""
+    for kind in NUMPY_KINDS:
+        yield np.zeros((2, 2), dtype=kind)
+        yield np.zeros((2, 2), dtype=kind, order="F")
+        yield np.zeros(1, dtype=kind)[0]
+        yield np.dtype(kind)
+    yield [getattr(np, name) for name in NUMPY_TYPES]
+    yield [np.nan, np.inf]
+    yield np.ma.masked_array([1.0, 2.0], mask=[True, False])
+
+
+def random_generators() -> Iterator[Any]:
+    """NumPy's old generator, the new one, and its sources of bits."""
+    yield [np.random.RandomState(0), np.random.default_rng(0), np.random.SeedSequence(1)]
+    for maker in (np.random.Philox, np.random.SFC64, np.random.PCG64DXSM, np.random.MT19937):
+        yield np.random.Generator(maker(1))
 
 
 def pandas_values() -> Iterator[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -16,8 +17,13 @@ from typing import Any
 
 import pytest
 
+from modelimg.base.deb import resolve_debian_base
+from modelimg.base.resolve import ResolvedBase
 from modelimg.cache import ENV_CACHE_DIR, Cache
 from modelimg.fetch import Fetcher
+from modelimg.oci.values import Platform
+from modelimg.tar import Spool
+from modelimg_runtime import contract
 
 ROOT = Path(__file__).parents[1]
 TEST_CACHE = ROOT / ".work" / "cache"
@@ -51,6 +57,19 @@ def fetcher(shared_cache: Cache) -> Iterator[Fetcher]:
     """Fetches through the shared cache."""
     with Fetcher(shared_cache) as fetcher:
         yield fetcher
+
+
+@pytest.fixture(scope="session")
+def bookworm(fetcher: Fetcher) -> ResolvedBase:
+    """The real base, made from Debian's packages."""
+    return resolve_debian_base("deb:bookworm", Platform("linux", "amd64"), fetcher)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    """Where contents are kept that are longer than memory."""
+    with (tmp_path / "spool").open("wb") as stream:
+        yield Spool(stream, tmp_path / "spool")
 
 
 @dataclass
@@ -122,6 +141,31 @@ def show(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
             print(f"\n  {text}")
 
     return write
+
+
+@pytest.fixture(scope="session")
+def resign() -> Callable[[Path, str, str], None]:
+    """Change a file of a package and its digest in the manifest, as somebody who repacked it would."""
+
+    def change(package: Path, name: str, text: str) -> None:
+        (package / name).write_text(text)
+        manifest = json.loads((package / contract.MANIFEST).read_text())
+        manifest["files"][name] = hashlib.sha256(text.encode()).hexdigest()
+        (package / contract.MANIFEST).write_text(json.dumps(manifest))
+
+    return change
+
+
+@pytest.fixture(scope="session")
+def examples_of() -> Callable[[Path], tuple[list[dict[str, Any]], list[Any]]]:
+    """A package's examples: rows as a client sends them, and what the model says of them."""
+
+    def read(package: Path) -> tuple[list[dict[str, Any]], list[Any]]:
+        examples = json.loads((package / contract.EXAMPLES).read_text())
+        rows = [dict(zip(examples["columns"], row, strict=True)) for row in examples["rows"]]
+        return rows, examples["predictions"]
+
+    return read
 
 
 @dataclass

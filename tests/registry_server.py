@@ -327,7 +327,7 @@ class ScriptedRegistry:
         self.storage.add_manifest(name, request.headers["content-type"], request.body, *tags)
         return Reply(201, {"location": f"/v2/{name}/manifests/{digest}", DIGEST: digest})
 
-    _routes = {  # noqa: RUF012 - never changed
+    _routes: dict[str, dict[str, Callable[..., Reply]]] = {  # noqa: RUF012 - never changed
         rf"/v2/{NAME}/blobs/(sha256:[0-9a-f]+)": {"GET": _blob, "HEAD": _blob},
         rf"/v2/{NAME}/blobs/uploads/": {"POST": _begin},
         rf"/v2/{NAME}/blobs/uploads/(s\d+)": {"PATCH": _patch, "PUT": _finish, "GET": _status},

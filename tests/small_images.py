@@ -1,16 +1,17 @@
-"""Images that are small but whole: bases with a Python and a C library to find, in real tars, and where they are kept."""
+"""Images that are small but whole: real tars, bases with a Python and a C library to find, and where they are kept."""
 
 from __future__ import annotations
 
-import gzip
 import io
 import tarfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-from modelimg.oci.blob import LAYER, LAYER_GZIP, Blob, BytesBlob, Descriptor
-from modelimg.oci.image import History, ImageConfig, RunConfig
+from modelimg.oci.blob import BytesBlob, Descriptor, read_blob
+from modelimg.oci.compression import Codec, compress, decompressed, media_type
+from modelimg.oci.image import EPOCH, History, ImageConfig, RunConfig
 from modelimg.oci.layout import write_archive, write_layout
 from modelimg.oci.manifest import Artifact, Image, ImageIndex
 from modelimg.oci.values import Digest, Platform, Reference
@@ -22,28 +23,55 @@ Content = bytes | str | None
 """Of a path in a tree: a file's bytes, where a symbolic link points, or None for a folder."""
 
 
-def tar_of(tree: Mapping[str, Content]) -> bytes:
+def write_tar(*members: tuple[str, Content] | tarfile.TarInfo, format: int = tarfile.PAX_FORMAT) -> bytes:
     """A tar as other builders write them: in the order given, owned by anyone, parents left out."""
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as archive:
-        for name, content in tree.items():
+    with tarfile.open(fileobj=out, mode="w", format=format) as tar:
+        for member in members:
+            if isinstance(member, tarfile.TarInfo):
+                tar.addfile(member)
+                continue
+            name, content = member
             info = tarfile.TarInfo(name)
-            info.mtime, info.mode = 1_700_000_000, 0o755
+            info.mtime = 1_000_000_000
             if content is None:
-                info.type = tarfile.DIRTYPE
+                info.type, info.mode = tarfile.DIRTYPE, 0o755
             elif isinstance(content, str):
-                info.type, info.linkname = tarfile.SYMTYPE, content
+                info.type, info.linkname, info.mode = tarfile.SYMTYPE, content, 0o777
             else:
                 info.size = len(content)
-            archive.addfile(info, io.BytesIO(content) if isinstance(content, bytes) else None)
+            tar.addfile(info, io.BytesIO(content if isinstance(content, bytes) else b""))
     return out.getvalue()
+
+
+def tar_of(tree: Mapping[str, Content]) -> bytes:
+    """A tar of a tree."""
+    return write_tar(*tree.items())
+
+
+def write_blob(tar: bytes, codec: Codec = "gzip") -> BytesBlob:
+    """A layer of a tar."""
+    out = io.BytesIO()
+    done = compress([tar], out, codec)
+    return BytesBlob(Descriptor(media_type(codec), done.digest, done.size), out.getvalue())
+
+
+def write_image(*tars: bytes, codec: Codec = "gzip", platform: str = "linux/amd64", **run: Any) -> Image:
+    """An image of tars, made at the epoch; ``run`` is how it runs."""
+    config = ImageConfig(
+        platform=Platform(*platform.split("/")),
+        run=RunConfig(**run),
+        diff_ids=tuple(Digest.of(tar) for tar in tars),
+        history=tuple(History(f"layer {number}", created=EPOCH) for number, _ in enumerate(tars)),
+    )
+    return Image.assemble(config, [write_blob(tar, codec) for tar in tars])
 
 
 def image_of(
     *trees: Mapping[str, Content],
     run: RunConfig | None = None,
     platform: Platform = AMD64,
-    codec: Literal["gzip", "none"] = "gzip",
+    codec: Codec = "gzip",
     history: tuple[History, ...] | None = None,
 ) -> Image:
     """An image with a layer for each tree."""
@@ -55,12 +83,18 @@ def image_of(
         history=tuple(History(f"step {n}") for n in range(len(tars))) if history is None else history,
         created="2024-05-06T07:08:09Z",
     )
-    return Image.assemble(config, [_layer(tar, codec) for tar in tars])
+    return Image.assemble(config, [write_blob(tar, codec) for tar in tars])
 
 
-def _layer(tar: bytes, codec: str) -> Blob:
-    data = gzip.compress(tar, mtime=0) if codec == "gzip" else tar
-    return BytesBlob(Descriptor.of(LAYER_GZIP if codec == "gzip" else LAYER, data), data)
+def with_layer(image: Image, tree: Mapping[str, Content]) -> Image:
+    """The image with one more layer on top, a plain tar."""
+    tar = tar_of(tree)
+    config = replace(
+        image.config,
+        diff_ids=(*image.config.diff_ids, Digest.of(tar)),
+        history=(*image.config.history, History("COPY")),
+    )
+    return Image.assemble(config, [*image.layers, write_blob(tar, "none")])
 
 
 def libc_of(version: str) -> bytes:
@@ -104,6 +138,46 @@ def python_base(
     machine = {"machine": platform.machine}
     run = RunConfig(env=env, labels=labels or {}, working_dir=working_dir, exposed_ports=ports)
     return image_of(python_tree(python, **{**machine, **tree}), *above, run=run, platform=platform)  # type: ignore[arg-type]
+
+
+OLD_BASE = python_base(env=("PATH=/usr/bin:/bin", "OLD=1"), labels={"maintainer": "old"}, working_dir="/old")
+NEW_BASE = python_base(
+    "3.11",
+    {"etc/issue": b"newer"},
+    glibc="2.41",
+    env=("PATH=/new/bin", "NEW=1"),
+    labels={"maintainer": "new", "flavour": "plain"},
+    ports=("9000/tcp",),
+)
+"""The same Python in a base that differs in all the rest: what a rebase goes from and to."""
+
+
+def everything_of(artifact: Artifact) -> Any:
+    """All bytes of an image or an index, its layers' included."""
+    if isinstance(artifact, ImageIndex):
+        return artifact.data, [everything_of(image) for image in artifact.images]
+    return artifact.manifest_data, artifact.config_data, [read_blob(layer) for layer in artifact.layers]
+
+
+def tars_of(image: Image) -> list[bytes]:
+    """The layers, decompressed."""
+    tars = []
+    for layer in image.layers:
+        with decompressed(layer) as stream:
+            tars.append(stream.read())
+    return tars
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    """Relative path → bytes."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def files_of_tar(tar: bytes | Path) -> dict[str, bytes]:
+    """Name → bytes."""
+    data = tar.read_bytes() if isinstance(tar, Path) else tar
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        return {info.name: archive.extractfile(info).read() for info in archive if info.isfile()}  # type: ignore[union-attr]
 
 
 def stored(server: ScriptedRegistry, name: str, artifact: Artifact, *tags: str) -> Digest:

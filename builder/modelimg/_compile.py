@@ -28,10 +28,10 @@ from collections.abc import Iterator
 HASHED, CHECKED = 0b01, 0b10
 """Flags of PEP 552. Source that cannot change under its byte code is not read again to compare it."""
 FUNCTION, DOCUMENTED = 0x1, 0x4000000
-"""Of ``co_flags``: ``CO_OPTIMIZED``, and ``CO_HAS_DOCSTRING``, which Python has from 3.13 on."""
+"""Of ``co_flags``: ``CO_OPTIMIZED``, and ``CO_HAS_DOCSTRING``, which Python has from 3.14 on."""
 LOAD_CONST, STORE_NAME, EXTENDED_ARG = (opcode.opmap[name] for name in ("LOAD_CONST", "STORE_NAME", "EXTENDED_ARG"))
-PROLOGUE = 32
-"""Bytes of a module's or class's code within which its docstring is stored."""
+PROLOGUE = {"__module__", "__qualname__", "__firstlineno__"}
+"""What a class's code stores before its docstring."""
 
 
 def main() -> None:
@@ -102,14 +102,14 @@ def find_docstring(code: types.CodeType) -> int | None:
     """Where in the constants the docstring is; None without one, and where other code may need the same string."""
     raw, index, uses = code.co_code, 0, 0
     if code.co_flags & FUNCTION:
-        # Before 3.13 a function's first constant is its docstring or None, and anything in a lambda or a comprehension.
-        can_have = code.co_flags & DOCUMENTED if sys.version_info >= (3, 13) else not code.co_name.startswith("<")
+        # Before 3.14 a function's first constant is its docstring or None, and anything in a lambda or a comprehension.
+        can_have = code.co_flags & DOCUMENTED if sys.version_info >= (3, 14) else not code.co_name.startswith("<")
         if not can_have:
             return None
     else:
-        ends = range(4, min(len(raw), PROLOGUE), 2)
-        at = next((i for i in ends if raw[i] == STORE_NAME and code.co_names[raw[i + 1]] == "__doc__"), None)
-        if at is None or raw[at - 2] != LOAD_CONST or raw[at - 4] == EXTENDED_ARG:
+        stores = ((at, code.co_names[raw[at + 1]]) for at in range(4, len(raw), 2) if raw[at] == STORE_NAME)
+        at, name = next(((at, name) for at, name in stores if name not in PROLOGUE), (0, ""))
+        if name != "__doc__" or raw[at - 2] != LOAD_CONST or raw[at - 4] == EXTENDED_ARG:
             return None
         index, uses = raw[at - 1], 1
     if index >= len(code.co_consts) or not isinstance(code.co_consts[index], str):

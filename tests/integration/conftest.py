@@ -21,6 +21,8 @@ from typing import Any
 import docker
 import pytest
 
+from real_registry import RealRegistry
+
 
 @pytest.fixture(scope="session")
 def client() -> Iterator[docker.DockerClient]:
@@ -39,17 +41,17 @@ class Built:
 
     @property
     def layers(self) -> list[str]:
-        return self.metadata["images"][0]["layers"]
+        return list(self.metadata["images"][0]["layers"])
 
 
 @pytest.fixture(scope="session")
-def built(cli, breast_cancer: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
+def built(cli: Callable[..., Any], breast_cancer: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
     """The breast-cancer image."""
     return build_image(cli, breast_cancer, "modelimg-test/breast-cancer:1", tmp_path_factory.mktemp("metadata"))
 
 
 @pytest.fixture(scope="session")
-def built_penguins(cli, penguins: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
+def built_penguins(cli: Callable[..., Any], penguins: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
     """The penguins image."""
     return build_image(cli, penguins, "modelimg-test/penguins:1", tmp_path_factory.mktemp("metadata"))
 
@@ -61,7 +63,7 @@ def build_image(cli: Callable[..., Any], package: Path, name: str, folder: Path,
 
 
 @pytest.fixture(scope="session")
-def image_builder(cli) -> Callable[..., Built]:
+def image_builder(cli: Callable[..., Any]) -> Callable[..., Built]:
     """Builds an image and reads its metadata file: ``(package, name, folder, *options)``."""
     return partial(build_image, cli)
 
@@ -86,7 +88,7 @@ def serve(client: docker.DockerClient) -> Iterator[Callable[[str], Served]]:
             read_only=True,
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
-            ports={"8080/tcp": ("127.0.0.1", None)},
+            ports={"8080/tcp": ("127.0.0.1", None)},  # type: ignore[call-overload]  # any free port
         )
         started.append(container)
         container.reload()
@@ -104,6 +106,29 @@ def serve(client: docker.DockerClient) -> Iterator[Callable[[str], Served]]:
     yield start
     for container in started:
         container.remove(force=True)
+
+
+@pytest.fixture(scope="session")
+def start_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RealRegistry]]:
+    """Starts an empty registry on loopback, with logins where it is given lines of htpasswd."""
+    started: list[RealRegistry] = []
+
+    def start(htpasswd: str = "") -> RealRegistry:
+        started.append(RealRegistry.prepare(tmp_path_factory.mktemp("registry"), htpasswd))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for registry in started:
+        registry.stop()
+
+
+@pytest.fixture(scope="module")
+def registry(start_registry: Callable[..., RealRegistry]) -> Iterator[RealRegistry]:
+    """A registry that the tests of a file share."""
+    registry = start_registry()
+    yield registry
+    registry.stop()
 
 
 class OwnDaemon:

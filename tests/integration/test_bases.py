@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import docker.errors
 import pytest
-import requests
+
+from modelimg.base.resolve import default_base
+from real_registry import RealRegistry
 
 pytestmark = pytest.mark.engine
 
@@ -34,30 +33,6 @@ def debian_image(built, client, cli, tmp_path_factory) -> Iterator[str]:
     client.images.remove(name, force=True)
 
 
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory) -> Iterator[str]:
-    """A real registry on loopback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder = tmp_path_factory.mktemp("registry")
-    (folder / "config.yml").write_text(
-        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\nhttp: {{addr: 127.0.0.1:{port}}}\n"
-    )
-    server = subprocess.Popen(
-        ["docker-registry", "serve", str(folder / "config.yml")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    for _ in range(100):
-        try:
-            requests.get(f"http://127.0.0.1:{port}/v2/", timeout=1)
-            break
-        except requests.RequestException:
-            time.sleep(0.1)
-    yield f"127.0.0.1:{port}"
-    server.terminate()
-    server.wait()
-
-
 def test_an_image_that_the_daemon_has_may_be_the_base(
     built, client, debian_image: str, image_builder, tmp_path: Path
 ) -> None:
@@ -70,9 +45,9 @@ def test_an_image_that_the_daemon_has_may_be_the_base(
 
 
 def test_a_base_from_a_registry_is_pinned_by_digest(
-    built, client, debian_image: str, registry: str, image_builder, tmp_path: Path
+    built, client, debian_image: str, registry: RealRegistry, image_builder, tmp_path: Path
 ) -> None:
-    remote = f"{registry}/library/python"
+    remote = f"{registry.host}/library/python"
     client.images.get(debian_image).tag(remote, "3.11-slim")
     client.images.push(remote, tag="3.11-slim")
     digest = client.images.get(f"{remote}:3.11-slim").attrs["RepoDigests"][0].partition("@")[2]
@@ -95,16 +70,14 @@ def test_a_base_without_python_is_refused(built, client, cli) -> None:
     assert "has no Python 3" in refused.err
 
 
-def test_a_base_with_another_python_names_both_versions(built, client, cli, debian_image: str) -> None:
+def test_a_base_with_another_python_names_both_versions(built, cli) -> None:
     refused = cli("build", built.package, "-t", "x:1", "--base", "deb:trixie")
     assert refused.code == 1
     assert "has Python 3.13" in refused.err
     assert "locked for Python 3.11" in refused.err
 
 
-def test_the_default_base_of_another_python_is_the_official_image(cli, built) -> None:
-    from modelimg.base.resolve import default_base
-
+def test_the_default_base_of_another_python_is_the_official_image() -> None:
     assert default_base("3.12.4") == "python:3.12-slim"
     assert default_base("3.13.0") == "deb:trixie"
     assert default_base("3.11.7") == "deb:bookworm"

@@ -4,114 +4,47 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
-import subprocess
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from modelimg.base.deb import resolve_debian_base
 from modelimg.base.image import resolve_image_base
 from modelimg.base.resolve import ResolvedBase
 from modelimg.cache import ENV_CACHE_DIR, Cache
 from modelimg.fetch import Fetcher
-from modelimg.oci.blob import LAYER, BytesBlob, Descriptor
-from modelimg.oci.image import History
 from modelimg.oci.layout import open_layout
 from modelimg.oci.manifest import Image
 from modelimg.oci.names import ImageName
-from modelimg.oci.values import Digest
-from small_images import AMD64, in_layout, tar_of
+from real_registry import RealRegistry, skopeo
+from small_images import AMD64, in_layout, with_layer
 
 pytestmark = pytest.mark.engine
 
 OCI = "org.opencontainers.image."
 
 
-@dataclass
-class RealRegistry:
-    """Debian's docker-registry on loopback."""
-
-    folder: Path
-    port: int
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def host(self) -> str:
-        return f"127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        command = ["docker-registry", "serve", str(self.folder / "config.yml")]
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.1)
-        raise AssertionError((self.folder / "log").read_text())
-
-    def stop(self) -> None:
-        if self.process:
-            self.process.terminate()
-            self.process.wait()
-        self.process = None
-
-
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegistry]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder = tmp_path_factory.mktemp("registry")
-    (folder / "config.yml").write_text(
-        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\nhttp: {{addr: 127.0.0.1:{port}}}\n"
-    )
-    server = RealRegistry(folder, port)
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def debian(fetcher: Fetcher) -> ResolvedBase:
-    return resolve_debian_base("deb:bookworm", AMD64, fetcher)
-
-
-@pytest.fixture(scope="module")
-def patched(debian: ResolvedBase) -> Image:
+def patched(bookworm: ResolvedBase) -> Image:
     """The same base with one more layer, and one more variable: what a security update looks like from above."""
-    assert debian.image
-    tar = tar_of({"etc/motd": b"patched\n"})
-    config = debian.image.config
-    config = replace(
-        config,
-        run=replace(config.run, env=(*config.run.env, "PATCHED=1")),
-        diff_ids=(*config.diff_ids, Digest.of(tar)),
-        history=(*config.history, History("a patch")),
-    )
-    return Image.assemble(config, [*debian.image.layers, BytesBlob(Descriptor.of(LAYER, tar), tar)])
-
-
-def skopeo(*arguments: str) -> None:
-    done = subprocess.run(["skopeo", *arguments], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    assert bookworm.image
+    image = with_layer(bookworm.image, {"etc/motd": b"patched\n"})
+    run = replace(image.config.run, env=(*image.config.run.env, "PATCHED=1"))
+    return Image.assemble(replace(image.config, run=run), image.layers)
 
 
 @pytest.fixture(scope="module")
 def names(
-    debian: ResolvedBase, patched: Image, registry: RealRegistry, tmp_path_factory: pytest.TempPathFactory
+    bookworm: ResolvedBase, patched: Image, registry: RealRegistry, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str]:
     """Where the two bases are: in the registry, and as skopeo copies them from there."""
     folder = tmp_path_factory.mktemp("bases")
-    assert debian.image
+    assert bookworm.image
     remote = f"docker://{registry.host}/library/python"
-    for image, tag in ((debian.image, "3.11"), (patched, "3.11-patched")):
+    for image, tag in ((bookworm.image, "3.11"), (patched, "3.11-patched")):
         skopeo("copy", "--dest-tls-verify=false", in_layout(image, folder / "source", tag), f"{remote}:{tag}")
     copies = {
         "oci": f"oci:{folder}/layout:3.11",
@@ -146,21 +79,19 @@ def image_at(name: str) -> Image:
 
 @pytest.mark.parametrize("transport", ["docker", "oci", "oci-archive", "docker-archive"])
 def test_wherever_the_base_is_its_python_and_c_library_are_found(
-    debian: ResolvedBase, names: dict[str, str], transport: str, tmp_path: Path
+    bookworm: ResolvedBase, names: dict[str, str], transport: str, tmp_path: Path
 ) -> None:
     with Fetcher(Cache(tmp_path / "cache")) as fetcher:
         base = resolve_image_base(ImageName.parse(names[transport]), AMD64, fetcher, print)
-    assert (base.python, base.interpreter) == (debian.python_minor, debian.interpreter)
-    assert (base.libc, base.libc_version) == (debian.libc, debian.libc_version)
-    assert base.run.env == debian.run.env
+    assert (base.python, base.interpreter) == (bookworm.python_minor, bookworm.interpreter)
+    assert (base.libc, base.libc_version) == (bookworm.libc, bookworm.libc_version)
+    assert base.run.env == bookworm.run.env
     assert base.image
-    assert debian.image
-    assert base.image.config.diff_ids == debian.image.config.diff_ids
+    assert bookworm.image
+    assert base.image.config.diff_ids == bookworm.image.config.diff_ids
 
 
-def test_an_image_on_a_registrys_base_says_so_and_runs(
-    built_on_registry: str, registry: RealRegistry, client, tmp_path: Path
-) -> None:
+def test_an_image_on_a_registrys_base_says_so_and_runs(built_on_registry: str, registry: RealRegistry, client) -> None:
     image = image_at(built_on_registry)
     labels = image.config.run.labels
     assert labels[OCI + "base.name"] == f"{registry.host}/library/python:3.11"
@@ -230,12 +161,13 @@ def test_a_rebased_image_that_is_pushed_sends_only_what_the_registry_lacks(
 ) -> None:
     repository = f"{registry.host}/team/tiny"
     skopeo("copy", "--dest-tls-verify=false", built_on_registry, f"docker://{repository}:1")
-    log = registry.folder / "log"
-    before = len(log.read_bytes())
+    before = len(registry.log.read_text())
     rebase = ["rebase", f"docker://{repository}:1", "--base", names["patched"], "-t", f"{repository}:2", "--push"]
     pushed = cli(*rebase, "--no-gate", env={ENV_CACHE_DIR: str(tmp_path / "cache")})
     assert pushed.code == 0, pushed.err
-    written = [line for line in log.read_text()[before:].splitlines() if "PUT" in line and "/blobs/uploads/" in line]
+    written = [
+        line for line in registry.log.read_text()[before:].splitlines() if "PUT" in line and "/blobs/uploads/" in line
+    ]
     own = [str(layer.descriptor.digest) for layer in image_at(built_on_registry).layers[1:]]
     assert not [line for line in written for digest in own if digest.partition(":")[2] in line]
     skopeo("inspect", "--tls-verify=false", f"docker://{repository}:2")

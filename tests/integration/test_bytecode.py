@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,24 +10,18 @@ import docker.errors
 import pytest
 
 import modelimg_runtime
+from compiling import read_entries
 from modelimg import container
-from modelimg.base.deb import resolve_debian_base
 from modelimg.base.resolve import ResolvedBase
 from modelimg.bytecode import bytecode_obstacle, make_bytecode
 from modelimg.daemon import load_image
 from modelimg.errors import EngineError
-from modelimg.fetch import Fetcher
 from modelimg.oci.values import Platform, Reference
 from modelimg.tar import Entry, FileContent, Spool, make_file
 
 pytestmark = pytest.mark.engine
 
 STANDARD = ["json.decoder", "email.mime.text", "no_such"]
-
-
-@pytest.fixture
-def base(fetcher: Fetcher) -> ResolvedBase:
-    return resolve_debian_base("deb:bookworm", Platform("linux", "amd64"), fetcher)
 
 
 @pytest.fixture
@@ -40,30 +33,15 @@ def sources() -> list[Entry]:
 
 
 @pytest.fixture
-def spool(tmp_path: Path) -> Iterator[Spool]:
-    with (tmp_path / "spool").open("wb") as stream:
-        yield Spool(stream, tmp_path / "spool")
-
-
-@pytest.fixture
 def forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("modelimg.bytecode.sandbox_obstacle", lambda _platform: "namespaces are forbidden")
 
 
-def contents(entries: Iterator[Entry]) -> dict[str, bytes]:
-    found = {}
-    for entry in entries:
-        assert entry.content is not None
-        with entry.content.open() as stream:
-            found[entry.path] = stream.read(entry.size)
-    return found
-
-
 @pytest.fixture
-def expected(base: ResolvedBase, sources: list[Entry], spool: Spool) -> dict[str, bytes]:
+def expected(bookworm: ResolvedBase, sources: list[Entry], spool: Spool) -> dict[str, bytes]:
     """From the sandbox."""
-    assert bytecode_obstacle(base) is None
-    return contents(make_bytecode(base, sources, STANDARD, spool))
+    assert bytecode_obstacle(bookworm) is None
+    return read_entries(make_bytecode(bookworm, sources, STANDARD, spool))
 
 
 def left_over(client: docker.DockerClient) -> list[str]:
@@ -72,23 +50,23 @@ def left_over(client: docker.DockerClient) -> list[str]:
 
 
 def test_a_container_gives_the_same_bytes_and_leaves_nothing(
-    base: ResolvedBase, sources: list[Entry], spool: Spool, expected, request, client: docker.DockerClient
+    bookworm: ResolvedBase, sources: list[Entry], spool: Spool, expected, request, client: docker.DockerClient
 ) -> None:
     request.getfixturevalue("forbidden")
-    assert bytecode_obstacle(base) is None
-    assert contents(make_bytecode(base, sources, STANDARD, spool)) == expected
+    assert bytecode_obstacle(bookworm) is None
+    assert read_entries(make_bytecode(bookworm, sources, STANDARD, spool)) == expected
     assert left_over(client) == []
 
 
 def test_so_does_a_base_that_only_the_daemon_has(
-    base: ResolvedBase, sources: list[Entry], spool: Spool, expected, client: docker.DockerClient
+    bookworm: ResolvedBase, sources: list[Entry], spool: Spool, expected, client: docker.DockerClient
 ) -> None:
-    assert base.image is not None
-    image_id = load_image(client, base.image, [Reference.parse("modelimg-test/bytecode-base:1")])
+    assert bookworm.image is not None
+    image_id = load_image(client, bookworm.image, [Reference.parse("modelimg-test/bytecode-base:1")])
     try:
-        there = replace(base, image=None, reference=image_id)
+        there = replace(bookworm, image=None, reference=image_id)
         assert bytecode_obstacle(there) is None
-        assert contents(make_bytecode(there, sources, STANDARD, spool)) == expected
+        assert read_entries(make_bytecode(there, sources, STANDARD, spool)) == expected
     finally:
         client.images.remove("modelimg-test/bytecode-base:1")
 
@@ -103,10 +81,10 @@ def test_so_does_a_base_that_only_the_daemon_has(
     ],
 )
 def test_what_the_daemon_cannot_run_is_told_and_nothing_is_left(
-    change: dict[str, str], message: str, base: ResolvedBase, spool: Spool, client: docker.DockerClient
+    change: dict[str, str], message: str, bookworm: ResolvedBase, spool: Spool, client: docker.DockerClient
 ) -> None:
     with pytest.raises(EngineError, match=message):
-        list(make_bytecode(replace(base, **change), [], STANDARD, spool))  # type: ignore[arg-type]
+        list(make_bytecode(replace(bookworm, **change), [], STANDARD, spool))  # type: ignore[arg-type]
     assert left_over(client) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -25,14 +26,9 @@ def labels_of(client, name: str) -> dict[str, str]:
     return client.api.inspect_image(name)["Config"]["Labels"]
 
 
-def resign(package: Path, name: str, text: str) -> None:
-    """Change a file of a package and its digest in the manifest, as somebody who repacked it would."""
-    import hashlib
-
-    (package / name).write_text(text)
-    manifest = json.loads((package / contract.MANIFEST).read_text())
-    manifest["files"][name] = hashlib.sha256(text.encode()).hexdigest()
-    (package / contract.MANIFEST).write_text(json.dumps(manifest))
+def parents(client) -> set[str]:
+    """Names of the images that hold everything but the model."""
+    return {tag for image in client.images.list() for tag in image.tags if tag.startswith("modelimg/parent")}
 
 
 def test_docker_inspect_shows_every_label_that_is_known(built, client) -> None:
@@ -68,8 +64,6 @@ def test_docker_inspect_shows_every_label_that_is_known(built, client) -> None:
 
 
 def test_labels_hold_the_digests_of_the_files_in_the_image(built, client) -> None:
-    import hashlib
-
     labels = labels_of(client, built.name)
     for key, name in {
         "model.sha256": "model.joblib",
@@ -87,7 +81,7 @@ def test_metrics_in_labels_are_round_trip_exact(built, client) -> None:
 
 
 @pytest.mark.parametrize("which", ["built", "built_penguins"])
-def test_the_self_test_passes_read_only_without_capabilities_and_network(which: str, request, client) -> None:
+def test_the_self_test_passes_read_only_without_capabilities_and_network(which: str, request) -> None:
     image = request.getfixturevalue(which)
     locked = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--network=none", "--pids-limit=128"]
     command = ["docker", "run", "--rm", *locked, image.name, "selftest"]
@@ -108,12 +102,11 @@ def test_the_image_runs_as_nobody_in_particular_and_has_no_shell(built, client) 
         client.containers.run(built.name, entrypoint=["/bin/sh", "-c", "true"], remove=True)
 
 
-def test_a_served_image_predicts_like_the_model_did(built, serve) -> None:
-    examples = json.loads((built.package / contract.EXAMPLES).read_text())
-    rows = [dict(zip(examples["columns"], row, strict=True)) for row in examples["rows"]]
+def test_a_served_image_predicts_like_the_model_did(built, serve, examples_of) -> None:
+    rows, predictions = examples_of(built.package)
     answer = httpx.post(f"{serve(built.name).url}/predict", json={"rows": rows}, timeout=30)
     assert answer.status_code == 200
-    assert answer.json()["predictions"] == examples["predictions"]
+    assert answer.json()["predictions"] == predictions
 
 
 def test_mixed_types_missing_values_and_the_users_own_transformer_are_served(built_penguins, serve) -> None:
@@ -161,16 +154,15 @@ def test_two_cold_builds_give_equal_layers(built, cli, start_daemon, tmp_path: P
     assert layers[0] == layers[1] == built.layers
 
 
-def test_a_model_change_makes_one_new_layer(built, client, image_builder, tmp_path: Path) -> None:
+def test_a_model_change_makes_one_new_layer(built, client, image_builder, resign, tmp_path: Path) -> None:
     other = shutil.copytree(built.package, tmp_path / "package")
     metrics = json.loads((other / contract.METRICS).read_text())
     resign(other, contract.METRICS, json.dumps({**metrics, "extra": {"score": 1}}))
-    before = {tag for image in client.images.list() for tag in image.tags if tag.startswith("modelimg/parent")}
+    before = parents(client)
     changed = image_builder(other, "modelimg-test/changed:1", tmp_path)
-    after = {tag for image in client.images.list() for tag in image.tags if tag.startswith("modelimg/parent")}
     assert changed.layers[:-1] == built.layers[:-1]
     assert changed.layers[-1] != built.layers[-1]
-    assert before == after
+    assert parents(client) == before
 
 
 def test_docker_build_makes_the_same_image_from_the_rendered_context(built, client, cli, tmp_path: Path) -> None:
@@ -218,7 +210,7 @@ def test_labels_that_a_dockerfile_cannot_hold_are_carried_all_the_same(
     assert not (tmp_path / "context").exists()
 
 
-def test_a_gate_that_fails_leaves_the_old_name_where_it_was(built, client, cli, tmp_path: Path) -> None:
+def test_a_gate_that_fails_leaves_the_old_name_where_it_was(built, client, cli, resign, tmp_path: Path) -> None:
     name = "modelimg-test/gated:1"
     client.images.get(built.name).tag("modelimg-test/gated", "1")
     before = client.images.get(name).id
@@ -255,7 +247,7 @@ def test_a_gate_that_fails_names_the_packages_whose_versions_differ(
         client.images.get("modelimg-test/older:1")
 
 
-def test_a_verdict_is_remembered_for_the_same_content_only(built, client, cli, tmp_path: Path) -> None:
+def test_a_verdict_is_remembered_for_the_same_content_only(built, cli, resign, tmp_path: Path) -> None:
     again = cli("build", built.package, "-t", built.name)
     assert "in an earlier build of this content" in again.err
     other = shutil.copytree(built.package, tmp_path / "package")
@@ -369,9 +361,9 @@ def test_a_dry_run_prints_the_plan_and_needs_no_daemon(built, cli, tmp_path: Pat
     assert str(Path.home()) not in printed[0].out
 
 
-def test_an_image_that_modelimg_did_not_build_is_not_inspected(built, client, cli) -> None:
-    parent = next(tag for image in client.images.list() for tag in image.tags if tag.startswith("modelimg/parent"))
-    refused = cli("inspect", parent)
+@pytest.mark.usefixtures("built")
+def test_an_image_that_modelimg_did_not_build_is_not_inspected(client, cli) -> None:
+    refused = cli("inspect", min(parents(client)))
     assert refused.code == 1
     assert "modelimg did not build it" in refused.err
     assert cli("inspect", "modelimg-test/absent:9").code == 1

@@ -20,13 +20,6 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6
 TRICKY = st.text(alphabet="\"'\\$ \t\n\r{}`#=éß🐧\u2028\u0085\x0b\x0c\x1b\ufeff<>&;|", max_size=30)
 
 
-@pytest.fixture(scope="module")
-def client():
-    client = docker.from_env()
-    yield client
-    client.close()
-
-
 def labels_after_build(
     client: docker.DockerClient, values: dict[str, str], beside: dict[str, str] | None = None
 ) -> dict[str, str]:

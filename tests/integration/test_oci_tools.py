@@ -6,7 +6,6 @@ import io
 import json
 import os
 import subprocess
-import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,14 +15,13 @@ import docker
 import pytest
 
 from modelimg.oci.archive import open_docker_archive, write_docker_archive
-from modelimg.oci.blob import Blob, BytesBlob, Descriptor
-from modelimg.oci.compression import Codec, compress, decompressed, media_type
+from modelimg.oci.compression import Codec
 from modelimg.oci.files import unpack
-from modelimg.oci.image import EPOCH, History, ImageConfig, RunConfig
 from modelimg.oci.layout import open_archive, open_layout, write_archive, write_layout
 from modelimg.oci.manifest import Image, ImageIndex
 from modelimg.oci.validate import validate
-from modelimg.oci.values import Digest, Platform, Reference
+from modelimg.oci.values import Reference
+from small_images import Content, tar_of, tars_of, write_image
 
 pytestmark = pytest.mark.engine
 
@@ -31,67 +29,40 @@ NAME = Reference.parse("modelimg-test/tools:1")
 OTHER = Reference.parse("example.com/modelimg-test/other:2")
 
 
-def write_layer(codec: Codec, *members: tuple[str, bytes | str | None]) -> tuple[Blob, Digest]:
-    """A file's bytes, a link's target, or None for a folder."""
-    raw, out = io.BytesIO(), io.BytesIO()
-    with tarfile.open(fileobj=raw, mode="w") as tar:
-        for name, content in members:
-            info = tarfile.TarInfo(name)
-            info.mtime, info.mode = 1_000_000_000, 0o755 if content is None else 0o644
-            if isinstance(content, str):
-                info.type, info.linkname, info.mode = tarfile.SYMTYPE, content, 0o777
-            elif content is None:
-                info.type = tarfile.DIRTYPE
-            else:
-                info.size = len(content)
-            tar.addfile(info, io.BytesIO(content) if isinstance(content, bytes) else None)
-    done = compress([raw.getvalue()], out, codec)
-    return BytesBlob(Descriptor(media_type(codec), done.digest, done.size), out.getvalue()), Digest.of(raw.getvalue())
-
-
-def write_image(codec: Codec = "gzip", architecture: str = "amd64") -> Image:
+def image_of(codec: Codec = "gzip", architecture: str = "amd64") -> Image:
     """Two layers; the upper one hides a file and a folder of the lower one, and writes through a link of it."""
-    layers = [
-        write_layer(
-            codec,
-            ("etc", None),
-            ("etc/one", b"1" * 5000),
-            ("gone", b"hidden"),
-            ("lib", "usr/lib"),
-            ("old", None),
-            ("old/file", b"hidden"),
-            ("usr", None),
-            ("usr/lib", None),
-            ("usr/lib/a", architecture.encode()),
-        ),
-        write_layer(
-            codec,
-            (".wh.gone", b""),
-            ("lib/b", b"through a link"),
-            ("n" * 120, b"a long name"),
-            ("old", None),
-            ("old/.wh..wh..opq", b""),
-            ("old/new", "file"),
-            ("é", b""),
-        ),
-    ]
-    config = ImageConfig(
-        Platform("linux", architecture),
-        RunConfig(cmd=("/none",), labels={"label": "ü $x"}, user="65532:65532"),
-        tuple(diff_id for _, diff_id in layers),
-        tuple(History(f"layer {number}", created=EPOCH) for number, _ in enumerate(layers)),
-    )
-    return Image.assemble(config, [blob for blob, _ in layers])
+    lower: dict[str, Content] = {
+        "etc": None,
+        "etc/one": b"1" * 5000,
+        "gone": b"hidden",
+        "lib": "usr/lib",
+        "old": None,
+        "old/file": b"hidden",
+        "usr": None,
+        "usr/lib": None,
+        "usr/lib/a": architecture.encode(),
+    }
+    upper: dict[str, Content] = {
+        ".wh.gone": b"",
+        "lib/b": b"through a link",
+        "n" * 120: b"a long name",
+        "old": None,
+        "old/.wh..wh..opq": b"",
+        "old/new": "file",
+        "é": b"",
+    }
+    run = {"cmd": ("/none",), "labels": {"label": "ü $x"}, "user": "65532:65532"}
+    return write_image(tar_of(lower), tar_of(upper), codec=codec, platform=f"linux/{architecture}", **run)
 
 
 @pytest.fixture(scope="module")
 def image() -> Image:
-    return write_image()
+    return image_of()
 
 
 @pytest.fixture(scope="module")
 def index(image: Image) -> ImageIndex:
-    return ImageIndex.assemble([image, write_image(architecture="arm64")])
+    return ImageIndex.assemble([image, image_of(architecture="arm64")])
 
 
 @pytest.fixture
@@ -134,14 +105,6 @@ def engine(client: docker.DockerClient) -> Iterator[docker.DockerClient]:
     forget()
 
 
-def tars(image: Image) -> list[bytes]:
-    found = []
-    for layer in image.layers:
-        with decompressed(layer) as stream:
-            found.append(stream.read())
-    return found
-
-
 class TestSkopeo:
     def test_it_inspects_a_layout_and_agrees_on_the_digest(self, image: Image, run, tmp_path: Path) -> None:
         write_layout(image, tmp_path / "layout", "1.0")
@@ -153,7 +116,7 @@ class TestSkopeo:
 
     @pytest.mark.parametrize("codec", ["none", "gzip", "zstd"])
     def test_copies_between_layouts_and_archives_keep_the_digest(self, codec: Codec, run, tmp_path: Path) -> None:
-        image = write_image(codec)
+        image = image_of(codec)
         copy = ["skopeo", "copy", "--dest-oci-accept-uncompressed-layers"]
         write_layout(image, tmp_path / "a", "1")
         write_archive(image, tmp_path / "b.tar", [NAME])
@@ -171,7 +134,7 @@ class TestSkopeo:
         write_layout(image, tmp_path / "a", "1")
         run("skopeo", "copy", "oci:a:1", f"docker-archive:b.tar:{NAME}")
         read = open_docker_archive(tmp_path / "b.tar", NAME)
-        assert (read.config, tars(read), validate(read)) == (image.config, tars(image), [])
+        assert (read.config, tars_of(read), validate(read)) == (image.config, tars_of(image), [])
         with (tmp_path / "c.tar").open("wb") as stream:
             write_docker_archive(image, stream, [NAME, OTHER])
         write_archive(image, tmp_path / "d.tar", [NAME, OTHER])
@@ -179,7 +142,7 @@ class TestSkopeo:
             run("skopeo", "copy", f"docker-archive:{source}", f"oci:e{number}:1")
             back = open_layout(tmp_path / f"e{number}").artifact()
             assert isinstance(back, Image)
-            assert (back.config, tars(back)) == (image.config, tars(image))
+            assert (back.config, tars_of(back)) == (image.config, tars_of(image))
 
     def test_an_index_is_copied_whole_and_its_platforms_are_chosen(
         self, index: ImageIndex, run, tmp_path: Path
@@ -223,7 +186,7 @@ def entries(root: Path) -> dict[str, Any]:
 class TestOthers:
     @pytest.mark.parametrize("codec", ["none", "gzip"])  # umoci 0.4.7 does not know zstd
     def test_umoci_unpacks_the_same_tree_as_we_do(self, codec: Codec, run, tmp_path: Path) -> None:
-        image = write_image(codec)
+        image = image_of(codec)
         write_layout(image, tmp_path / "layout", "1")
         run("umoci", "unpack", "--rootless", "--image", "layout:1", "bundle")
         unpack(image.layers, tmp_path / "root")
@@ -246,7 +209,7 @@ class TestOthers:
 
     @pytest.mark.parametrize("codec", ["none", "gzip", "zstd"])
     def test_podman_loads_an_archive_under_its_names(self, codec: Codec, podman, tmp_path: Path) -> None:
-        image = write_image(codec)
+        image = image_of(codec)
         write_archive(image, tmp_path / "one.tar", [NAME])
         write_archive(image, tmp_path / "two.tar", [NAME, OTHER])
         podman("load", "--input", "one.tar")
@@ -273,7 +236,7 @@ class TestOthers:
         else:
             saved = (open_layout if format == "oci-dir" else open_archive)(tmp_path / "saved").artifact()
         assert isinstance(saved, Image)
-        assert (tars(saved), validate(saved)) == (tars(image), [])
+        assert (tars_of(saved), validate(saved)) == (tars_of(image), [])
         assert saved.config.run == image.config.run
 
     def test_buildah_builds_on_a_layout(self, image: Image, run, stored: list[str], tmp_path: Path) -> None:
@@ -303,7 +266,7 @@ class TestDocker:
     def test_it_loads_an_archive_under_its_names(
         self, codec: Codec, engine: docker.DockerClient, tmp_path: Path
     ) -> None:
-        image = write_image(codec)
+        image = image_of(codec)
         write_archive(image, tmp_path / "archive", [NAME, OTHER])
         load(engine, (tmp_path / "archive").read_bytes())
         for name in (NAME, OTHER):

@@ -4,72 +4,29 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import gzip
-import io
 import json
 import os
 import socket
 import subprocess
-import tarfile
 import threading
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import small_images
 from modelimg.errors import DigestMismatch, NotFound, Unauthorized
-from modelimg.oci.blob import LAYER_GZIP, BytesBlob, Descriptor, read_blob
-from modelimg.oci.image import History, ImageConfig, RunConfig
+from modelimg.oci.blob import BytesBlob, read_blob
+from modelimg.oci.image import RunConfig
 from modelimg.oci.manifest import Image, ImageIndex
 from modelimg.oci.registry import PushResult, RegistryClient, RegistrySettings, upload
 from modelimg.oci.values import Digest, Platform, Reference
+from real_registry import skopeo
 
 pytestmark = pytest.mark.engine
 
 ADA = "ada:$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a"
 """A line of htpasswd; the password is ``secret``."""
-
-
-@pytest.fixture(scope="module")
-def start_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
-    """Starts a registry on loopback, with logins where it is given some; returns ``host:port``."""
-    started = []
-
-    def start(htpasswd: str = "") -> str:
-        folder = tmp_path_factory.mktemp("registry")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            host = f"127.0.0.1:{probe.getsockname()[1]}"
-        (folder / "htpasswd").write_text(htpasswd)
-        auth = f"auth: {{htpasswd: {{realm: test, path: {folder}/htpasswd}}}}\n" if htpasswd else ""
-        storage = f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
-        (folder / "config.yml").write_text(f"{storage}http: {{addr: {host}}}\n{auth}")
-        with (folder / "log").open("wb") as log:
-            command = ["docker-registry", "serve", str(folder / "config.yml")]
-            started.append(subprocess.Popen(command, stdout=log, stderr=log))
-        for _ in range(100):
-            try:
-                urllib.request.urlopen(f"http://{host}/v2/", timeout=1).close()
-            except urllib.error.HTTPError as answered:
-                answered.close()
-            except OSError:
-                time.sleep(0.1)
-                continue
-            return host
-        raise AssertionError((folder / "log").read_text())
-
-    yield start
-    for process in started:
-        process.terminate()
-        process.wait()
-
-
-@pytest.fixture(scope="module")
-def registry(start_registry: Callable[..., str]) -> str:
-    return start_registry()
 
 
 @pytest.fixture
@@ -87,30 +44,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def tar_layer(content: bytes) -> tuple[BytesBlob, Digest]:
-    """A layer with one file, and its diff_id."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        info = tarfile.TarInfo("file")
-        info.size = len(content)
-        tar.addfile(info, io.BytesIO(content))
-    data = gzip.compress(out.getvalue(), 1, mtime=0)
-    return BytesBlob(Descriptor.of(LAYER_GZIP, data), data), Digest.of(out.getvalue())
-
-
 def image_of(*contents: bytes, architecture: str = "amd64") -> Image:
-    layers = [tar_layer(content) for content in contents]
-    config = ImageConfig(
-        platform=Platform("linux", architecture),
-        run=RunConfig(cmd=("/file",)),
-        diff_ids=tuple(diff_id for _, diff_id in layers),
-        history=tuple(History("test") for _ in layers),
-    )
-    return Image.assemble(config, [blob for blob, _ in layers])
-
-
-def skopeo(*arguments: str) -> str:
-    return subprocess.run(["skopeo", *arguments], check=True, capture_output=True, text=True).stdout
+    """An image with a layer for each content, of one file."""
+    trees = [{"file": content} for content in contents]
+    return small_images.image_of(*trees, run=RunConfig(cmd=("/file",)), platform=Platform("linux", architecture))
 
 
 def digest_by_skopeo(name: Reference, *options: str) -> str:
@@ -124,7 +61,7 @@ def digest_by_skopeo(name: Reference, *options: str) -> str:
 
 
 def test_skopeo_sees_the_digest_that_was_pushed(client, registry) -> None:
-    name = Reference.parse(f"{registry}/team/model:1")
+    name = Reference.parse(f"{registry.host}/team/model:1")
     image = image_of(b"one", b"two")
     result = client.push(image, name, tags=["stable"])
     assert (result.uploaded, result.digest) == (3, image.descriptor.digest)
@@ -136,7 +73,7 @@ def test_skopeo_sees_the_digest_that_was_pushed(client, registry) -> None:
 
 
 def test_what_is_pulled_is_what_was_pushed(client, registry) -> None:
-    name = Reference.parse(f"{registry}/team/pulled:1")
+    name = Reference.parse(f"{registry.host}/team/pulled:1")
     image = image_of(os.urandom(3 << 20), b"two")
     client.push(image, name)
     pulled = client.pull(name, Platform("linux", "amd64"))
@@ -144,16 +81,16 @@ def test_what_is_pulled_is_what_was_pushed(client, registry) -> None:
     assert (pulled.manifest_data, pulled.config_data) == (image.manifest_data, image.config_data)
     taken = []
     client.download(pulled.layers, lambda blob: taken.append(read_blob(blob)))
-    assert sorted(taken) == sorted(layer.data for layer in image.layers)
+    assert sorted(taken) == sorted(read_blob(layer) for layer in image.layers)
 
 
 def test_chunks_arrive_in_a_real_registry(client, registry, monkeypatch) -> None:
     monkeypatch.setattr(upload, "CHUNK", 1 << 20)
-    name = Reference.parse(f"{registry}/team/chunks:1")
+    name = Reference.parse(f"{registry.host}/team/chunks:1")
     image = image_of(os.urandom(5 << 20), b"")
     client.push(image, name)
     assert digest_by_skopeo(name) == str(image.descriptor.digest)
-    assert [read_blob(layer) for layer in client.pull(name).layers] == [layer.data for layer in image.layers]
+    assert [read_blob(layer) for layer in client.pull(name).layers] == [read_blob(layer) for layer in image.layers]
 
 
 class CuttingForwarder:
@@ -191,21 +128,21 @@ class CuttingForwarder:
 
 def test_an_upload_to_a_real_registry_goes_on_after_the_connection_broke(registry, monkeypatch) -> None:
     monkeypatch.setattr(upload, "CHUNK", 1 << 20)
-    forwarder = CuttingForwarder(registry, after=1_500_000, times=3)
+    forwarder = CuttingForwarder(registry.host, after=1_500_000, times=3)
     name = Reference.parse(f"{forwarder.host}/team/cut:1")
     image = image_of(os.urandom(4 << 20))
     pauses: list[float] = []
     with RegistryClient(RegistrySettings(), sleep=pauses.append) as client:
         client.push(image, name)
-        assert [read_blob(layer) for layer in client.pull(name).layers] == [layer.data for layer in image.layers]
+        assert [read_blob(layer) for layer in client.pull(name).layers] == [read_blob(layer) for layer in image.layers]
     forwarder.listener.close()
     assert forwarder.left == 0
     assert len(pauses) >= 3
-    assert digest_by_skopeo(Reference.parse(f"{registry}/team/cut:1")) == str(image.descriptor.digest)
+    assert digest_by_skopeo(Reference.parse(f"{registry.host}/team/cut:1")) == str(image.descriptor.digest)
 
 
 def test_a_second_push_sends_nothing_and_another_repository_mounts(client, registry) -> None:
-    name, other = (Reference.parse(f"{registry}/team/{n}:1") for n in ("first", "second"))
+    name, other = (Reference.parse(f"{registry.host}/team/{n}:1") for n in ("first", "second"))
     image = image_of(b"one more", b"two more")
     assert client.push(image, name).uploaded == 3
     assert client.push(image, name) == PushResult(image.descriptor.digest, 0, uploaded=0, mounted=0, present=3)
@@ -215,14 +152,14 @@ def test_a_second_push_sends_nothing_and_another_repository_mounts(client, regis
 
 
 def test_a_mount_of_what_is_not_there_becomes_an_upload(client, registry) -> None:
-    name = Reference.parse(f"{registry}/team/unmounted:1")
-    absent = Reference.parse(f"{registry}/team/never")
+    name = Reference.parse(f"{registry.host}/team/unmounted:1")
+    absent = Reference.parse(f"{registry.host}/team/never")
     result = client.push(image_of(b"somewhere else"), name, mount_from=[absent])
     assert (result.mounted, result.uploaded) == (0, 2)
 
 
-def test_an_index_for_two_architectures(client, registry) -> None:
-    name = Reference.parse(f"{registry}/team/both:1")
+def test_an_index_is_pushed_whole_and_pulled_whole_or_by_platform(client, registry) -> None:
+    name = Reference.parse(f"{registry.host}/team/both:1")
     index = ImageIndex.assemble([image_of(b"all", a.encode(), architecture=a) for a in ("amd64", "arm64")])
     assert client.push(index, name).digest == index.descriptor.digest
     assert digest_by_skopeo(name) == str(index.descriptor.digest)
@@ -236,7 +173,7 @@ def test_an_index_for_two_architectures(client, registry) -> None:
 
 
 def test_a_copy_by_skopeo_and_back_keeps_the_digest(client, registry, tmp_path) -> None:
-    name, back = (Reference.parse(f"{registry}/team/{n}:1") for n in ("there", "back"))
+    name, back = (Reference.parse(f"{registry.host}/team/{n}:1") for n in ("there", "back"))
     index = ImageIndex.assemble([image_of(a.encode(), architecture=a) for a in ("amd64", "arm64")])
     client.push(index, name)
     skopeo("copy", "--all", "--src-tls-verify=false", f"docker://{name}", f"oci:{tmp_path}/layout:1")
@@ -245,7 +182,7 @@ def test_a_copy_by_skopeo_and_back_keeps_the_digest(client, registry, tmp_path) 
 
 
 def test_an_image_that_skopeo_pushed_with_dockers_types_is_read(client, registry) -> None:
-    name, converted = (Reference.parse(f"{registry}/team/{n}:1") for n in ("oci", "docker"))
+    name, converted = (Reference.parse(f"{registry.host}/team/{n}:1") for n in ("oci", "docker"))
     image = image_of(b"converted")
     client.push(image, name)
     skopeo(
@@ -255,18 +192,19 @@ def test_an_image_that_skopeo_pushed_with_dockers_types_is_read(client, registry
     pulled = client.pull(converted)
     assert isinstance(pulled, Image)
     assert pulled.manifest.media_type == "application/vnd.docker.distribution.manifest.v2+json"
-    assert [read_blob(layer) for layer in pulled.layers] == [layer.data for layer in image.layers]
+    assert [read_blob(layer) for layer in pulled.layers] == [read_blob(layer) for layer in image.layers]
 
 
 def test_what_is_not_there_is_not_found(client, registry) -> None:
     with pytest.raises(NotFound, match="MANIFEST_UNKNOWN"):
-        client.pull(Reference.parse(f"{registry}/team/nothing:1"))
+        client.pull(Reference.parse(f"{registry.host}/team/nothing:1"))
 
 
 def test_a_layer_that_is_not_what_it_says_never_gets_a_tag(client, registry) -> None:
-    name = Reference.parse(f"{registry}/team/wrong:1")
-    good = tar_layer(b"good")[0]
-    image = Image.assemble(image_of(b"good").config, [BytesBlob(good.descriptor, good.data[:-1] + b"!")])
+    name = Reference.parse(f"{registry.host}/team/wrong:1")
+    good = image_of(b"good")
+    [layer] = good.layers
+    image = Image.assemble(good.config, [BytesBlob(layer.descriptor, read_blob(layer)[:-1] + b"!")])
     with pytest.raises(DigestMismatch):
         client.push(image, name)
     with pytest.raises(NotFound):
@@ -275,14 +213,14 @@ def test_a_layer_that_is_not_what_it_says_never_gets_a_tag(client, registry) -> 
 
 def test_a_login_is_needed_where_the_registry_wants_one(client, start_registry, home) -> None:
     guarded = start_registry(ADA + "\n")
-    name, image = Reference.parse(f"{guarded}/team/model:1"), image_of(b"guarded")
+    name, image = Reference.parse(f"{guarded.host}/team/model:1"), image_of(b"guarded")
     with pytest.raises(Unauthorized) as failed:
         client.push(image, name)
-    assert failed.value.hint == f"docker login {guarded}"
+    assert failed.value.hint == f"docker login {guarded.host}"
     (home / ".docker").mkdir()
     for password in ("wrong", "secret"):
         auth = base64.b64encode(f"ada:{password}".encode()).decode()
-        (home / ".docker/config.json").write_text(json.dumps({"auths": {guarded: {"auth": auth}}}))
+        (home / ".docker/config.json").write_text(json.dumps({"auths": {guarded.host: {"auth": auth}}}))
         if password == "wrong":
             with pytest.raises(Unauthorized):
                 client.push(image, name)
@@ -295,5 +233,5 @@ def test_a_login_by_skopeo_is_found(client, start_registry, home, monkeypatch) -
     """Whatever form the tools write their file in."""
     guarded = start_registry(ADA + "\n")
     monkeypatch.setenv("REGISTRY_AUTH_FILE", str(home / "auth.json"))
-    skopeo("login", "--tls-verify=false", "--username", "ada", "--password", "secret", guarded)
-    assert client.push(image_of(b"podman"), Reference.parse(f"{guarded}/team/model:1")).uploaded == 2
+    skopeo("login", "--tls-verify=false", "--username", "ada", "--password", "secret", guarded.host)
+    assert client.push(image_of(b"podman"), Reference.parse(f"{guarded.host}/team/model:1")).uploaded == 2

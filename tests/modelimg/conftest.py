@@ -1,4 +1,4 @@
-"""A model package in miniature, with wheels of its own, for tests that plan and lay out without any download."""
+"""A model package in miniature, for tests that plan and lay out without any download; a cache and a registry to harm."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from modelimg.base.deb import resolve_debian_base
 from modelimg.base.resolve import ResolvedBase
+from modelimg.cache import Cache
 from modelimg.fetch import Fetcher
 from modelimg.oci.blob import LAYER, Descriptor, LazyBlob
 from modelimg.oci.files import unpack
@@ -22,8 +23,37 @@ from modelimg.oci.image import History, ImageConfig, RunConfig
 from modelimg.oci.manifest import Image
 from modelimg.oci.values import Platform
 from modelimg.pack.package import ModelPackage, read_package
+from modelimg.plan import BuildPlan, make_plan
 from modelimg.tar import make_directory, make_text, write_tar
 from modelimg_runtime import contract
+from registry_server import ScriptedRegistry
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    """A cache of the test's own, empty."""
+    return Cache(tmp_path / "cache")
+
+
+@pytest.fixture
+def own(cache: Cache) -> Iterator[Fetcher]:
+    """Fetches into the test's own cache."""
+    with Fetcher(cache) as fetcher:
+        yield fetcher
+
+
+@pytest.fixture
+def offline(cache: Cache) -> Fetcher:
+    """Finds what is in the test's own cache, and nothing else."""
+    return Fetcher(cache, offline=True)
+
+
+@pytest.fixture
+def registry() -> Iterator[ScriptedRegistry]:
+    """A registry in memory, empty."""
+    server = ScriptedRegistry()
+    yield server
+    server.close()
 
 
 def write_wheel(folder: Path, name: str, files: dict[str, bytes]) -> Path:
@@ -80,7 +110,7 @@ def write_package(tmp_path: Path) -> Callable[..., ModelPackage]:
         files: dict[str, bytes] | None = None,
         provenance: dict[str, object] | None = None,
         metrics: dict[str, object] | None = None,
-        **manifest: object,
+        **manifest: Any,
     ) -> ModelPackage:
         path = tmp_path / folder
         (path / contract.WHEELS_DIR).mkdir(parents=True)
@@ -122,10 +152,10 @@ def write_package(tmp_path: Path) -> Callable[..., ModelPackage]:
     return write
 
 
-@pytest.fixture(scope="session")
-def bookworm(fetcher: Fetcher) -> ResolvedBase:
-    """The real base, made from Debian's packages."""
-    return resolve_debian_base("deb:bookworm", Platform("linux", "amd64"), fetcher)
+@pytest.fixture
+def plan(write_package: Callable[..., ModelPackage], base: ResolvedBase) -> BuildPlan:
+    """The smallest package on the small base."""
+    return make_plan(write_package(), base, tags=["tiny:1"], created="2026-01-02T03:04:05Z")
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import marshal
 import os
 import random
 import shutil
@@ -17,6 +15,7 @@ import pandas as pd
 import pytest
 
 import modelimg_runtime
+from compiling import NAMES, SETS, frame, read_entries
 from modelimg.base.deb import resolve_debian_base
 from modelimg.base.resolve import ResolvedBase
 from modelimg.bytecode import bytecode_entries, bytecode_obstacle, make_bytecode, select_sources
@@ -45,16 +44,6 @@ CACHE = "modelimg/__pycache__"
 SUM = "X = 1\n\n\ndef f(a):\n    return a + X\n"
 STANDARD = ["json", "json.decoder", "encodings.utf_8", "os", "email.mime.text", "no_such", "numpy", "json.nothing"]
 
-# Whether CPython 3.13 shares these two sets depends on which of their strings it met before, as names.
-SETS = "A = {'hinge', 'log_loss', 'huber'}\n\n\nclass C:\n    B = {'hinge', 'log_loss', 'huber'}\n"
-NAMES = "def f(hinge, huber):\n    return hinge.huber\n"
-
-
-@pytest.fixture
-def spool(tmp_path: Path):
-    with (tmp_path / "spool").open("wb") as stream:
-        yield Spool(stream, tmp_path / "spool")
-
 
 @pytest.fixture(scope="module")
 def sources() -> list[Entry]:
@@ -70,20 +59,12 @@ def sources() -> list[Entry]:
     return found
 
 
-def contents(entries: list[Entry]) -> dict[str, bytes]:
-    found = {}
-    for entry in entries:
-        with entry.content.open() as stream:
-            found[entry.path] = stream.read(entry.size)
-    return found
-
-
 @pytest.fixture(scope="module")
 def made(bookworm: ResolvedBase, sources: list[Entry], tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Path → bytes, by one process."""
     path = tmp_path_factory.mktemp("spool") / "spool"
     with path.open("wb") as stream:
-        return contents(list(make_bytecode(bookworm, sources, STANDARD, Spool(stream, path), processes=1)))
+        return read_entries(list(make_bytecode(bookworm, sources, STANDARD, Spool(stream, path), processes=1)))
 
 
 def test_every_module_has_its_file_where_python_looks_for_it(made: dict[str, bytes], sources: list[Entry]) -> None:
@@ -108,38 +89,7 @@ def test_how_the_work_is_shared_out_changes_no_byte(
     random.Random(order).shuffle(shuffled)
     random.Random(order).shuffle(names)
     # Equal sizes are shared out by path, so that other names move every module to another process.
-    assert contents(list(make_bytecode(bookworm, shuffled, names, spool, processes=processes))) == made
-
-
-@pytest.mark.parametrize("seed", ["0", "1", "random"])
-def test_every_python_here_gives_a_module_the_same_bytes_in_any_company(seed: str, sources: list[Entry]) -> None:
-    """The script itself, by this host's Python: alone, among others, and in the other order."""
-    script = Path(importlib.util.find_spec("modelimg").origin).with_name("_compile.py")  # type: ignore[union-attr,arg-type]
-
-    def compiled(entries: list[Entry]) -> dict[bytes, bytes]:
-        frames = b""
-        for entry, data in zip(entries, contents(entries).values(), strict=True):
-            name = f"/{entry.path}".encode()
-            frames += b"S" + len(name).to_bytes(4, "big") + len(data).to_bytes(4, "big") + name + data
-        out = subprocess.run(
-            [sys.executable, "-s", "-S", "-W", "ignore", script, "/cache"],
-            input=frames,
-            env={"PYTHONHASHSEED": seed},
-            capture_output=True,
-            check=True,
-        ).stdout
-        found = {}
-        while out:
-            name, data = int.from_bytes(out[:4], "big"), int.from_bytes(out[4:8], "big")
-            found[out[8 : 8 + name]], out = out[8 + name : 8 + name + data], out[8 + name + data :]
-        return found
-
-    some = sources[:40]
-    among = compiled(some)
-    assert len(among) == 40
-    assert compiled(some[::-1]) == among
-    for entry in some[:3]:
-        assert compiled([entry]).items() <= among.items()
+    assert read_entries(list(make_bytecode(bookworm, shuffled, names, spool, processes=processes))) == made
 
 
 @pytest.mark.parametrize("package", ["", "/sklearn"], ids=["as it is", "bare of docstrings"])
@@ -149,9 +99,9 @@ def test_what_was_compiled_before_changes_nothing_in_a_newer_python(
     trixie = resolve_debian_base("deb:trixie", Platform("linux", "amd64"), fetcher)
     site = SITE.replace("3.11", "3.13") + package
     before, sets = make_text(f"{site}/names.py", NAMES + "#" * 1000), make_text(f"{site}/sets.py", SETS)
-    together = contents(list(make_bytecode(trixie, [sets, before], [], spool, processes=1)))
+    together = read_entries(list(make_bytecode(trixie, [sets, before], [], spool, processes=1)))
     assert list(together) == [f"{CACHE}/{site}/{name}.cpython-313.pyc" for name in ("names", "sets")]  # in this order
-    assert contents(list(make_bytecode(trixie, [sets], [], spool))).items() <= together.items()
+    assert read_entries(list(make_bytecode(trixie, [sets], [], spool))).items() <= together.items()
 
 
 @pytest.fixture
@@ -159,7 +109,7 @@ def root(rootfs: Path, tmp_path: Path, sources: list[Entry], made: dict[str, byt
     """The base with the sources and their byte code in it."""
     root = tmp_path / "root"
     shutil.copytree(rootfs, root, symlinks=True, copy_function=os.link)
-    for path, data in {**contents(sources), **made}.items():
+    for path, data in {**read_entries(sources), **made}.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(data)
     return root
@@ -177,7 +127,7 @@ def loaded(root: Path, code: str) -> tuple[str, str]:
     return done.stdout.decode(), done.stderr.decode()
 
 
-def test_the_interpreter_takes_it(root: Path) -> None:
+def test_the_interpreter_loads_the_byte_code_and_not_the_source(root: Path) -> None:
     _, log = loaded(root, "import sets, modelimg_runtime.contract, json")
     for path in (f"{SITE}/sets", "modelimg/runtime/modelimg_runtime/contract", "usr/lib/python3.11/json/decoder"):
         assert f"# code object from '/{CACHE}/{path}.cpython-311.pyc'" in log
@@ -274,10 +224,6 @@ def script(body: str) -> str:
     return f"#!/usr/bin/python3.11\nimport os, sys\nout = lambda data: sys.stdout.buffer.write(data)\n{body}\n"
 
 
-def frame(path: bytes, data: bytes) -> bytes:
-    return len(path).to_bytes(4, "big") + len(data).to_bytes(4, "big") + path + data
-
-
 @pytest.mark.parametrize(
     ("body", "message"),
     [
@@ -365,119 +311,16 @@ def test_a_planned_layer_is_made_of_the_packages_list(write_package, bookworm: R
     }
 
 
-DOCUMENTED = '''"""Of the module."""
-from __future__ import annotations
-
-
-class Thing:
-    """Of the class."""
-
-    def method(self):
-        """Of the method."""
-
-
-def only():
-    """All there is."""
-
-
-if only:
-    try:
-        def nested():
-            """Of a function in a block."""
-            assert nested.__doc__ is None, "an assertion stays"
-            return "not a docstring"
-    finally:
-        async def later():
-            f"""{only} is no docstring"""
-text = """No docstring either."""
-'''
-
-
-@pytest.mark.parametrize("kind", [b"S", b"B"])
-def test_docstrings_are_left_out_where_that_is_asked_for_and_nothing_else_is(kind: bytes) -> None:
-    script = Path(importlib.util.find_spec("modelimg").origin).with_name("_compile.py")  # type: ignore[union-attr,arg-type]
-    name, data = b"/some/module.py", DOCUMENTED.encode()
-    frame = kind + len(name).to_bytes(4, "big") + len(data).to_bytes(4, "big") + name + data
-    out = subprocess.run([sys.executable, script, "/cache"], input=frame, capture_output=True, check=True).stdout
-    scope: dict[str, object] = {"__name__": "some"}
-    exec(marshal.loads(out[8 + int.from_bytes(out[:4], "big") + 16 :]), scope)
-    found = [scope.get("__doc__"), scope["Thing"].__doc__, scope["Thing"].method.__doc__, scope["only"].__doc__]
-    assert (found == [None] * 4) == (kind == b"B")
-    assert (scope["nested"].__doc__ is None) == (kind == b"B")
-    assert scope["text"] == "No docstring either."
-    assert scope["later"].__doc__ is None
-    assert scope["nested"].__code__.co_firstlineno == 18
-    if kind == b"B":
-        assert scope["nested"]() == "not a docstring"
-    else:
-        with pytest.raises(AssertionError, match="an assertion stays"):
-            scope["nested"]()
-
-
 def test_only_the_packages_that_are_named_lose_their_docstrings(bookworm: ResolvedBase, spool: Spool) -> None:
-    packages = "modelimg/venv/lib/python3.11/site-packages"
     text = '"""A docstring to be found."""\n'
     names = [
-        f"{packages}/numpy/a.py",
-        f"{packages}/scipy/a.py",
-        f"{packages}/other/numpy/a.py",
+        f"{SITE}/numpy/a.py",
+        f"{SITE}/scipy/a.py",
+        f"{SITE}/other/numpy/a.py",
         "modelimg/runtime/a.py",
     ]
     sources = [make_text(name, text) for name in names]
-    made = contents(list(make_bytecode(bookworm, sources, [], spool, bare=["numpy", "scipy"])))
+    made = read_entries(list(make_bytecode(bookworm, sources, [], spool, bare=["numpy", "scipy"])))
     kept = {path for path, data in made.items() if b"A docstring to be found." in data}
     assert len(made) == 4
     assert kept == {path for path in made if "/other/numpy/" in path or "/runtime/" in path}
-
-
-IMPORT_ALL = """
-import importlib, sys, warnings
-warnings.simplefilter("ignore")
-failed = []
-for name in sys.stdin.read().split():
-    try:
-        importlib.import_module(name)
-    except BaseException as error:
-        failed.append(f"{name}: {error}")
-from scipy import linalg
-print("RESULT", linalg.solve.__doc__ is None, *sorted(failed), sep="\\n")
-"""
-
-
-def test_packages_without_docstrings_import_as_they_do_with_them(tmp_path: Path) -> None:
-    """All their modules, by the Python of this environment: some packages assert what their docstrings say."""
-    script = Path(importlib.util.find_spec("modelimg").origin).with_name("_compile.py")  # type: ignore[union-attr,arg-type]
-    site = Path(pd.__file__).parents[1]
-    files = [
-        path
-        for package in Pruning().docstrings
-        for path in sorted((site / package).rglob("*.py"))
-        if "tests" not in path.parts
-    ]
-    frames = b"".join(
-        b"B" + len(name).to_bytes(4, "big") + len(data).to_bytes(4, "big") + name + data
-        for name, data in ((str(path).encode(), path.read_bytes()) for path in files)
-    )
-    out = subprocess.run(
-        [sys.executable, "-W", "ignore", script, tmp_path], input=frames, capture_output=True, check=True
-    )
-    rest = out.stdout
-    while rest:
-        name_size, size = int.from_bytes(rest[:4], "big"), int.from_bytes(rest[4:8], "big")
-        path = Path(rest[8 : 8 + name_size].decode())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(rest[8 + name_size : 8 + name_size + size])
-        rest = rest[8 + name_size + size :]
-    dotted = (".".join(path.relative_to(site).with_suffix("").parts) for path in files)
-    names = "\n".join(name.removesuffix(".__init__") for name in dotted)
-
-    def imported(**variables: str) -> list[str]:
-        command = [sys.executable, "-B", "-c", IMPORT_ALL]
-        done = subprocess.run(command, input=names, env={**os.environ, **variables}, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.rpartition("RESULT\n")[2].splitlines()  # some modules print when they are imported
-
-    with_them, without = imported(), imported(PYTHONPYCACHEPREFIX=str(tmp_path))
-    assert (with_them[0], without[0]) == ("False", "True")
-    assert without[1:] == with_them[1:]
-    assert len(files) > 1000 > 10 * len(without)

@@ -23,11 +23,6 @@ from modelimg.errors import CacheError, FetchError
 from modelimg.oci.values import Digest
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache")
-
-
 def leftovers(cache: Cache) -> list[Path]:
     return list((cache.root / "tmp").iterdir())
 

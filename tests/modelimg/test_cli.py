@@ -13,7 +13,7 @@ from modelimg_runtime import contract
 
 
 @pytest.fixture(scope="module")
-def source(penguins: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source(penguins: Path) -> Path:
     """The penguins example after training: model, data, code, toml."""
     return penguins.parent
 
@@ -56,10 +56,6 @@ def test_flags_override_the_toml(folder: Path, cli) -> None:
     manifest = json.loads((folder / "out" / contract.MANIFEST).read_text())
     assert (manifest["name"], manifest["version"]) == ("other", "2")
     assert json.loads((folder / "out" / contract.PROVENANCE).read_text())["training"]["command"] == "make"
-
-
-def no_change(folder: Path) -> None:
-    pass
 
 
 BAD_INPUT = {
@@ -148,21 +144,15 @@ def test_a_base_lock_says_nothing_of_an_image(breast_cancer: Path, cli, tmp_path
 
 
 def test_a_wheel_with_other_bytes_than_the_locked_ones_is_refused(
-    breast_cancer: Path, cli, loopback, tmp_path: Path
+    breast_cancer: Path, cli, loopback, resign, tmp_path: Path
 ) -> None:
-    import hashlib
-
     package = shutil.copytree(breast_cancer, tmp_path / "package")
     lock = package / contract.serving_lock("linux/amd64")
     lines = lock.read_text().splitlines()
     at = next(i for i, line in enumerate(lines) if "joblib-" in line and "http" in line)
     url = lines[at].split('"')[1]
     loopback.answer("/" + url.rpartition("/")[2], b"another wheel")
-    text = lock.read_text().replace(url.rpartition("/")[0], loopback.url)
-    lock.write_text(text)
-    manifest = json.loads((package / contract.MANIFEST).read_text())
-    manifest["files"][lock.name] = hashlib.sha256(text.encode()).hexdigest()
-    (package / contract.MANIFEST).write_text(json.dumps(manifest))
+    resign(package, lock.name, lock.read_text().replace(url.rpartition("/")[0], loopback.url))
     refused = cli("render", package, "-o", tmp_path / "out", env={"MODELIMG_CACHE_DIR": str(tmp_path / "cache")})
     assert refused.code == 1
     assert "joblib-" in refused.err

@@ -7,18 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from modelimg.cache import Cache
 from modelimg.dockerfile import render_dockerfile, render_on_parent, render_parent, write_context
 from modelimg.errors import RenderError, UsageError
 from modelimg.fetch import Fetcher
-from modelimg.plan import BuildPlan, make_plan
+from modelimg.plan import BuildPlan
 
 LAYERS = ["dependencies.tar", "runtime.tar", "model.tar"]
-
-
-@pytest.fixture
-def plan(write_package, base) -> BuildPlan:
-    return make_plan(write_package(), base, tags=["tiny:1"], created="2026-01-02T03:04:05Z")
 
 
 def with_template(plan: BuildPlan, folder: Path, text: str) -> BuildPlan:
@@ -50,19 +44,18 @@ def test_a_base_that_is_an_image_is_named_and_not_added(plan: BuildPlan) -> None
     assert lines[:2] == ["FROM python@sha256:" + "0" * 64, "ADD dependencies.tar /"]
 
 
-def test_a_context_is_written_whole_and_may_be_written_again(plan: BuildPlan, tmp_path: Path) -> None:
-    fetcher = Fetcher(Cache(tmp_path / "cache"))
+def test_a_context_is_written_whole_and_may_be_written_again(plan: BuildPlan, own: Fetcher, tmp_path: Path) -> None:
     for _ in range(2):
-        write_context(plan, fetcher, tmp_path / "out")
+        write_context(plan, own, tmp_path / "out")
         assert {path.name for path in (tmp_path / "out").iterdir()} == {"Dockerfile", "base.tar", *LAYERS}
     assert not list(tmp_path.glob(".out.*"))
 
 
-def test_a_folder_that_is_no_context_is_not_replaced(plan: BuildPlan, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_context_is_not_replaced(plan: BuildPlan, own: Fetcher, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/thesis.tex").write_text("years of work")
     with pytest.raises(UsageError, match="is no rendered context"):
-        write_context(plan, Fetcher(Cache(tmp_path / "cache")), tmp_path / "out")
+        write_context(plan, own, tmp_path / "out")
     assert (tmp_path / "out/thesis.tex").read_text() == "years of work"
 
 
@@ -84,9 +77,9 @@ def test_a_template_with_a_mistake_is_an_error_that_says_where(
 
 
 def test_a_template_of_the_same_name_extends_ours_and_not_itself(plan: BuildPlan, tmp_path: Path) -> None:
-    own = tmp_path / "Dockerfile.j2"
-    own.write_text('{% extends "Dockerfile.j2" %}{% block labels %}LABEL a="b"\n{% endblock %}')
-    assert render_dockerfile(replace(plan, template_path=own)).endswith('ADD model.tar /\nLABEL a="b"\n')
+    theirs = tmp_path / "Dockerfile.j2"
+    theirs.write_text('{% extends "Dockerfile.j2" %}{% block labels %}LABEL a="b"\n{% endblock %}')
+    assert render_dockerfile(replace(plan, template_path=theirs)).endswith('ADD model.tar /\nLABEL a="b"\n')
 
 
 def test_a_template_may_fill_one_block_and_keep_the_rest(plan: BuildPlan, tmp_path: Path) -> None:
@@ -97,10 +90,10 @@ def test_a_template_may_fill_one_block_and_keep_the_rest(plan: BuildPlan, tmp_pa
 
 @pytest.mark.parametrize("value", ["two\nlines", "x" * 60_001])
 def test_a_label_that_no_line_can_hold_is_refused_by_name_and_writes_nothing(
-    plan: BuildPlan, tmp_path: Path, value: str
+    plan: BuildPlan, own: Fetcher, tmp_path: Path, value: str
 ) -> None:
     labels = {**plan.run.labels, "org.opencontainers.image.description": value}
     wide = replace(plan, run=replace(plan.run, labels=labels))
     with pytest.raises(RenderError, match=r"org\.opencontainers\.image\.description cannot stand in a Dockerfile"):
-        write_context(wide, Fetcher(Cache(tmp_path / "cache")), tmp_path / "out")
+        write_context(wide, own, tmp_path / "out")
     assert not (tmp_path / "out").exists()

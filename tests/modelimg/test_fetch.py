@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,12 +19,6 @@ DIGEST = Digest.of(BODY)
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch.time, "sleep", lambda seconds: None)
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Fetcher]:
-    with Fetcher(Cache(tmp_path / "cache")) as fetcher:
-        yield fetcher
 
 
 def test_a_blob_is_fetched_once_and_then_found(own: Fetcher, loopback) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,32 +35,10 @@ SETTINGS = RegistrySettings()
 
 
 @pytest.fixture
-def registry() -> Iterator[ScriptedRegistry]:
-    server = ScriptedRegistry()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache")
-
-
-@pytest.fixture
-def online(cache: Cache) -> Fetcher:
-    return Fetcher(cache)
-
-
-@pytest.fixture
-def offline(cache: Cache) -> Fetcher:
-    return Fetcher(cache, offline=True)
-
-
-@pytest.fixture
-def find(registry: ScriptedRegistry, online: Fetcher) -> Callable[..., Image]:
+def find(registry: ScriptedRegistry, own: Fetcher) -> Callable[..., Image]:
     """Open an image of the registry's by the rest of its name."""
 
-    def find(rest: str, fetcher: Fetcher = online, platform=AMD64) -> Image:
+    def find(rest: str, fetcher: Fetcher = own, platform=AMD64) -> Image:
         name = ImageName.parse(f"docker://{registry.host}/{rest}")
         return open_image(name, platform, fetcher, settings=SETTINGS).image
 
@@ -81,10 +59,10 @@ def two_platforms() -> ImageIndex:
     return ImageIndex.assemble([python_base(), python_base(platform=ARM64)])
 
 
-def test_an_image_of_a_registry_is_pinned_and_named_in_full(registry: ScriptedRegistry, online: Fetcher) -> None:
+def test_an_image_of_a_registry_is_pinned_and_named_in_full(registry: ScriptedRegistry, own: Fetcher) -> None:
     image = python_base()
     digest = stored(registry, "team/python", image, "3.11")
-    found = open_image(ImageName.parse(f"{registry.host}/team/python:3.11"), AMD64, online, settings=SETTINGS)
+    found = open_image(ImageName.parse(f"{registry.host}/team/python:3.11"), AMD64, own, settings=SETTINGS)
     assert found.image.manifest_data == image.manifest_data
     assert found.image.config_data == image.config_data
     assert contents(found.image) == contents(image)
@@ -144,23 +122,23 @@ def test_an_image_that_came_by_its_tag_is_there_by_its_digests(
 
 
 def test_offline_a_tag_leads_where_it_led_last(
-    registry: ScriptedRegistry, find: Callable[..., Image], online: Fetcher, offline: Fetcher
+    registry: ScriptedRegistry, find: Callable[..., Image], own: Fetcher, offline: Fetcher
 ) -> None:
     old, new = python_base(glibc="2.36"), python_base(glibc="2.39")
     stored(registry, "python", old, "1")
     contents(find("python:1"))
     stored(registry, "python", new, "1")
     assert contents(find("python:1", offline)) == contents(old)
-    assert contents(find("python:1", online)) == contents(new)
+    assert contents(find("python:1", own)) == contents(new)
     assert contents(find("python:1", offline)) == contents(new)
 
 
-def test_a_short_name_and_its_long_form_are_one_tag_in_the_cache(online: Fetcher, offline: Fetcher) -> None:
+def test_a_short_name_and_its_long_form_are_one_tag_in_the_cache(own: Fetcher, offline: Fetcher) -> None:
     image = python_base()
     server = ScriptedRegistry()
     stored(server, "library/python", image, "latest")
     settings = RegistrySettings(mirrors={"docker.io": (server.host,)})
-    found = open_image(ImageName.parse("python"), AMD64, online, settings=settings)
+    found = open_image(ImageName.parse("python"), AMD64, own, settings=settings)
     server.close()
     assert found.name == "docker.io/library/python:latest"
     again = open_image(ImageName.parse("docker://docker.io/library/python:latest"), AMD64, offline)
@@ -278,7 +256,7 @@ def test_an_image_for_other_machines_is_refused_by_name(
 
 
 def test_without_a_platform_an_index_gives_this_machines_or_else_its_first(
-    registry: ScriptedRegistry, online: Fetcher, monkeypatch: pytest.MonkeyPatch
+    registry: ScriptedRegistry, own: Fetcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored(registry, "both", two_platforms(), "1")
     stored(registry, "arm", ImageIndex.assemble([python_base(platform=ARM64)]), "1")
@@ -286,7 +264,7 @@ def test_without_a_platform_an_index_gives_this_machines_or_else_its_first(
     monkeypatch.setattr("modelimg.images._host_platform", lambda: AMD64)
     got = {
         name: open_image(
-            ImageName.parse(f"{registry.host}/{name}:1"), None, online, settings=SETTINGS
+            ImageName.parse(f"{registry.host}/{name}:1"), None, own, settings=SETTINGS
         ).image.config.platform
         for name in ("both", "arm", "bare")
     }
@@ -294,12 +272,12 @@ def test_without_a_platform_an_index_gives_this_machines_or_else_its_first(
 
 
 def test_the_whole_of_an_index_comes_with_every_platform_and_is_remembered(
-    registry: ScriptedRegistry, online: Fetcher, offline: Fetcher
+    registry: ScriptedRegistry, own: Fetcher, offline: Fetcher
 ) -> None:
     index = two_platforms()
     stored(registry, "python", index, "1")
     name = ImageName.parse(f"docker://{registry.host}/python:1")
-    for fetcher in (online, offline):
+    for fetcher in (own, offline):
         got = open_artifact(name, fetcher, settings=SETTINGS)
         assert isinstance(got, ImageIndex)
         assert got.data == index.data
@@ -322,7 +300,7 @@ def test_a_base_is_named_in_full_and_never_said_to_be_the_latest_where_nobody_sa
     assert base_name(Reference.parse(reference)) == name
 
 
-def test_an_image_in_a_file_is_named_without_its_place_on_this_host(online: Fetcher, tmp_path: Path) -> None:
+def test_an_image_in_a_file_is_named_without_its_place_on_this_host(own: Fetcher, tmp_path: Path) -> None:
     image = python_base()
     with (tmp_path / "saved.tar").open("wb") as stream:
         write_docker_archive(image, stream, [Reference.parse("python:3.11")])
@@ -334,20 +312,20 @@ def test_an_image_in_a_file_is_named_without_its_place_on_this_host(online: Fetc
         f"docker-archive:{tmp_path}/saved.tar": "saved.tar",
     }
     for text, expected in names.items():
-        found = open_image(ImageName.parse(text), AMD64, online)
+        found = open_image(ImageName.parse(text), AMD64, own)
         assert found.name == expected
         assert found.reference is None
         assert found.image.config_data == image.config_data
         assert contents(found.image) == contents(image)
 
 
-def test_a_file_without_a_manifest_of_the_images_own_is_pinned_by_the_config(online: Fetcher, tmp_path: Path) -> None:
+def test_a_file_without_a_manifest_of_the_images_own_is_pinned_by_the_config(own: Fetcher, tmp_path: Path) -> None:
     image = python_base()
     with (tmp_path / "saved.tar").open("wb") as stream:
         write_docker_archive(image, stream, [])
-    saved = open_image(ImageName.parse(f"docker-archive:{tmp_path}/saved.tar"), AMD64, online)
+    saved = open_image(ImageName.parse(f"docker-archive:{tmp_path}/saved.tar"), AMD64, own)
     assert (saved.manifest_digest, saved.digest) == (None, image.manifest.config.digest)
-    layout = open_image(ImageName.parse(in_layout(image, tmp_path / "layout")), AMD64, online)
+    layout = open_image(ImageName.parse(in_layout(image, tmp_path / "layout")), AMD64, own)
     assert (layout.manifest_digest, layout.digest) == (image.descriptor.digest, image.descriptor.digest)
 
 
@@ -364,21 +342,21 @@ def test_a_file_without_a_manifest_of_the_images_own_is_pinned_by_the_config(onl
 )
 @pytest.mark.parametrize("whole", [False, True])
 def test_a_name_that_leads_nowhere_is_refused_by_name(
-    tmp_path: Path, online: Fetcher, text: str, error: type[ModelimgError], said: str, whole: bool
+    tmp_path: Path, own: Fetcher, text: str, error: type[ModelimgError], said: str, whole: bool
 ) -> None:
     in_layout(python_base(), tmp_path / "layout", "1")
     (tmp_path / "text").write_text("no tar\n" * 200)
     name = ImageName.parse(text.format(tmp_path))
     with pytest.raises(error, match=said):
-        _ = open_artifact(name, online) if whole else open_image(name, AMD64, online)
+        _ = open_artifact(name, own) if whole else open_image(name, AMD64, own)
 
 
-def test_an_image_in_a_file_for_other_machines_is_refused_by_name(tmp_path: Path, online: Fetcher) -> None:
+def test_an_image_in_a_file_for_other_machines_is_refused_by_name(tmp_path: Path, own: Fetcher) -> None:
     name = ImageName.parse(in_layout(two_platforms(), tmp_path / "both"))
-    assert open_image(name, ARM64, online).image.config.platform == ARM64
+    assert open_image(name, ARM64, own).image.config.platform == ARM64
     lone = ImageName.parse(in_layout(python_base(platform=ARM64), tmp_path / "arm"))
     with pytest.raises(ImageError, match="has no image for linux/amd64; it has linux/arm64"):
-        open_image(lone, AMD64, online)
+        open_image(lone, AMD64, own)
 
 
 @pytest.mark.parametrize(

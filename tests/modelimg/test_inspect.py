@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,36 +18,23 @@ from modelimg.fetch import Fetcher
 from modelimg.inspect import ImageReport, inspect_image
 from modelimg.labels import OWN
 from modelimg.oci.archive import write_docker_archive
-from modelimg.oci.blob import LAYER, BytesBlob, Descriptor
-from modelimg.oci.image import History, RunConfig
+from modelimg.oci.image import RunConfig
 from modelimg.oci.manifest import Image, ImageIndex
 from modelimg.oci.names import ImageName
-from modelimg.oci.values import Digest, Platform, Reference
+from modelimg.oci.values import Platform, Reference
 from modelimg.plan import make_plan
 from modelimg.tables import print_report
 from modelimg_runtime import contract
 from registry_server import ScriptedRegistry
-from small_images import AMD64, ARM64, Content, image_of, in_archive, in_layout, python_base, stored, tar_of
+from small_images import AMD64, ARM64, image_of, in_archive, in_layout, python_base, stored, with_layer
 
 CREATED = "2026-01-02T03:04:05Z"
 METRICS = {"test": {"accuracy": 0.1 + 0.2}}
 
 
 @pytest.fixture
-def registry() -> Iterator[ScriptedRegistry]:
-    server = ScriptedRegistry()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def fetcher(tmp_path: Path) -> Fetcher:
-    return Fetcher(Cache(tmp_path / "cache"))
-
-
-@pytest.fixture
-def read(fetcher: Fetcher) -> Callable[..., ImageReport]:
-    def read(name: str, platform: Platform | None = None, fetcher: Fetcher = fetcher) -> ImageReport:
+def read(own: Fetcher) -> Callable[..., ImageReport]:
+    def read(name: str, platform: Platform | None = None, fetcher: Fetcher = own) -> ImageReport:
         return inspect_image(ImageName.parse(name), platform, fetcher)
 
     return read
@@ -59,16 +46,6 @@ def model_image(write_package, base, tmp_path: Path) -> Image:
     image = EmbeddedEngine(Fetcher(Cache(tmp_path / "builder")), print).build(plan).image
     assert image is not None
     return image
-
-
-def with_layer(image: Image, tree: dict[str, Content]) -> Image:
-    tar = tar_of(tree)
-    config = replace(
-        image.config,
-        diff_ids=(*image.config.diff_ids, Digest.of(tar)),
-        history=(*image.config.history, History("COPY")),
-    )
-    return Image.assemble(config, [*image.layers, BytesBlob(Descriptor.of(LAYER, tar), tar)])
 
 
 def for_arm(image: Image) -> Image:
@@ -125,13 +102,13 @@ def test_what_a_layer_above_the_model_changed_is_what_is_read(
 
 
 def test_what_was_read_once_is_read_again_offline(
-    registry: ScriptedRegistry, model_image: Image, read: Callable[..., ImageReport], fetcher: Fetcher
+    registry: ScriptedRegistry, model_image: Image, read: Callable[..., ImageReport], offline: Fetcher
 ) -> None:
     stored(registry, "tiny", model_image, "1")
     name = f"docker://{registry.host}/tiny:1"
     first = read(name)
     registry.requests.clear()
-    assert read(name, fetcher=Fetcher(fetcher.cache, offline=True)) == first
+    assert read(name, fetcher=offline) == first
     assert registry.requests == []
 
 

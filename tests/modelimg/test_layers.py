@@ -18,11 +18,6 @@ CREATED = "2026-01-02T03:04:05Z"
 SITE = "modelimg/venv/lib/python3.11/site-packages"
 
 
-@pytest.fixture
-def own(tmp_path: Path) -> Fetcher:
-    return Fetcher(Cache(tmp_path / "cache"), offline=True)
-
-
 def layers_of(package, base, fetcher):
     plan = make_plan(package, base, created=CREATED)
     return {layer.name: LayerStore(fetcher).tar(plan, layer) for layer in plan.layers}

@@ -59,7 +59,7 @@ def run(root: Path, code: str, *arguments: str, **options) -> Finished:
 
 
 @pytest.fixture(scope="session")
-def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def public() -> Iterator[Path]:
     """A copy of modelimg that every user of this host may read."""
     with tempfile.TemporaryDirectory(prefix="modelimg-test-") as folder:
         Path(folder).chmod(0o755)
@@ -105,7 +105,7 @@ def inside(request: pytest.FixtureRequest, rootfs: Path, public: Path) -> Callab
     return by_me if request.param == "this user" else by_nobody
 
 
-def test_this_host_can() -> None:
+def test_this_host_has_no_obstacle() -> None:
     assert sandbox_obstacle() is None
     assert sandbox_obstacle(Platform("linux", "amd64")) is None
 

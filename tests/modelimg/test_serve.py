@@ -50,12 +50,13 @@ def predict(url: str, rows: list[dict[str, object]]) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("example", ["breast_cancer", "penguins"])
-def test_the_packed_examples_come_out_the_same(request: pytest.FixtureRequest, serve, example: str) -> None:
+def test_the_packed_examples_come_out_the_same(
+    request: pytest.FixtureRequest, serve, examples_of, example: str
+) -> None:
     package: Path = request.getfixturevalue(example)
     _, url = serve(package)
-    examples = json.loads((package / "examples.json").read_text())
-    rows = [dict(zip(examples["columns"], row, strict=True)) for row in examples["rows"]]
-    assert predict(url, rows)["predictions"] == examples["predictions"]
+    rows, predictions = examples_of(package)
+    assert predict(url, rows)["predictions"] == predictions
     with pytest.raises(urllib.error.HTTPError, match="422"):
         predict(url, [{"no such column": 1}])
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pandera.config import ValidationDepth, _config_from_env_vars
 
 from modelimg_runtime.environment import Settings, refuse_weakened_validation
 from modelimg_runtime.errors import ContractWeakened, SettingRefused
@@ -75,5 +76,11 @@ def test_every_switch_that_weakens_validation_is_refused_by_name(name, value):
         {"PANDERA_CACHE_DATAFRAME": "True"},
     ],
 )
-def test_switches_that_leave_validation_whole_pass(environ):
+def test_switches_that_leave_validation_whole_pass(environ, monkeypatch):
     refuse_weakened_validation(environ)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    read = _config_from_env_vars()  # as pandera does when it is imported
+    assert read.validation_enabled
+    assert read.validation_depth in (None, ValidationDepth.SCHEMA_AND_DATA)
+    assert not read.use_narwhals_backend

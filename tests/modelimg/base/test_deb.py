@@ -33,7 +33,7 @@ def silent_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("modelimg.fetch.time.sleep", lambda seconds: None)
 
 
-def test_a_base_is_an_image_of_one_layer(resolved, fetcher: Fetcher) -> None:
+def test_a_base_is_an_image_of_one_layer(resolved) -> None:
     (layer,) = resolved.image.layers
     assert resolved.tar == layer.descriptor.digest == resolved.image.config.diff_ids[0]
     assert resolved.digest == resolved.image.config.digest == Digest.of(resolved.image.config_data)

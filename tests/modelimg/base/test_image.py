@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,20 +29,8 @@ from small_images import AMD64, ARM64, image_of, in_archive, in_layout, libc_of,
 
 
 @pytest.fixture
-def registry() -> Iterator[ScriptedRegistry]:
-    server = ScriptedRegistry()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def fetcher(tmp_path: Path) -> Fetcher:
-    return Fetcher(Cache(tmp_path / "cache"))
-
-
-@pytest.fixture
-def resolve(fetcher: Fetcher) -> Callable[..., ResolvedBase]:
-    def resolve(name: str, platform: Platform = AMD64, fetcher: Fetcher = fetcher) -> ResolvedBase:
+def resolve(own: Fetcher) -> Callable[..., ResolvedBase]:
+    def resolve(name: str, platform: Platform = AMD64, fetcher: Fetcher = own) -> ResolvedBase:
         return resolve_image_base(
             ImageName.parse(name), platform, fetcher, lambda line: None, settings=RegistrySettings()
         )
@@ -220,14 +208,14 @@ def test_layers_of_dockers_own_types_go_on_as_ocis(
 
 
 def test_what_was_found_is_remembered_by_the_config(
-    registry: ScriptedRegistry, resolve: Callable[..., ResolvedBase], fetcher: Fetcher, tmp_path: Path
+    registry: ScriptedRegistry, resolve: Callable[..., ResolvedBase], cache: Cache
 ) -> None:
     image = python_base()
     stored(registry, "python", image, "1")
     first = resolve(f"{registry.host}/python:1")
     fetched = [line for line in registry.lines("GET") if str(image.layers[0].descriptor.digest) in line]
     assert len(fetched) == 1
-    path = fetcher.cache.blob(image.layers[0].descriptor.digest)
+    path = cache.blob(image.layers[0].descriptor.digest)
     assert path is not None
     path.unlink()
     assert resolve(f"{registry.host}/python:1") == first
@@ -236,13 +224,12 @@ def test_what_was_found_is_remembered_by_the_config(
 
 
 def test_a_base_that_was_used_once_is_there_offline_with_all_its_layers(
-    registry: ScriptedRegistry, resolve: Callable[..., ResolvedBase], fetcher: Fetcher
+    registry: ScriptedRegistry, resolve: Callable[..., ResolvedBase], offline: Fetcher
 ) -> None:
     image = python_base("3.11", {"etc/motd": b"hello"}, {"etc/issue": b"there"})
     digest = stored(registry, "python", image, "1")
     first = resolve(f"{registry.host}/python:1")
     registry.requests.clear()
-    offline = Fetcher(fetcher.cache, offline=True)
     for name in (f"{registry.host}/python:1", f"{registry.host}/python@{digest}"):
         base = resolve(name, fetcher=offline)
         assert (base.digest, found(base)) == (first.digest, found(first))
@@ -252,12 +239,11 @@ def test_a_base_that_was_used_once_is_there_offline_with_all_its_layers(
 
 
 def test_a_tag_that_moved_is_another_base_with_the_network_and_the_old_one_without(
-    registry: ScriptedRegistry, resolve: Callable[..., ResolvedBase], fetcher: Fetcher
+    registry: ScriptedRegistry, resolve: Callable[..., ResolvedBase], offline: Fetcher
 ) -> None:
     stored(registry, "python", python_base(glibc="2.36"), "1")
     assert resolve(f"{registry.host}/python:1").libc_version == "2.36"
     stored(registry, "python", python_base(glibc="2.41"), "1")
-    offline = Fetcher(fetcher.cache, offline=True)
     assert resolve(f"{registry.host}/python:1", fetcher=offline).libc_version == "2.36"
     assert resolve(f"{registry.host}/python:1").libc_version == "2.41"
     assert resolve(f"{registry.host}/python:1", fetcher=offline).libc_version == "2.41"
@@ -328,7 +314,7 @@ def test_a_base_that_is_not_there_is_refused_by_name(
 
 
 def test_a_layer_that_was_changed_in_a_file_is_found_out(
-    resolve: Callable[..., ResolvedBase], tmp_path: Path, fetcher: Fetcher
+    resolve: Callable[..., ResolvedBase], tmp_path: Path, cache: Cache
 ) -> None:
     image = python_base()
     name = in_layout(image, tmp_path / "base")
@@ -339,7 +325,7 @@ def test_a_layer_that_was_changed_in_a_file_is_found_out(
     path.write_bytes(data)
     with pytest.raises(ModelimgError, match=digest.hex):
         resolve(name)
-    assert fetcher.cache.recall("base", str(image.manifest.config.digest)) is None
+    assert cache.recall("base", str(image.manifest.config.digest)) is None
 
 
 def test_the_config_says_what_the_base_gives_on(resolve_image: Callable[[Image], ResolvedBase]) -> None:

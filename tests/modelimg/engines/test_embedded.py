@@ -21,13 +21,8 @@ CREATED = "2026-01-02T03:04:05Z"
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> EmbeddedEngine:
-    return EmbeddedEngine(Fetcher(Cache(tmp_path / "cache")), report=print)
-
-
-@pytest.fixture
-def plan(write_package, base) -> BuildPlan:
-    return make_plan(write_package(), base, tags=["tiny:1"], created=CREATED)
+def engine(own: Fetcher) -> EmbeddedEngine:
+    return EmbeddedEngine(own, report=print)
 
 
 def test_an_image_holds_the_base_and_a_layer_for_each_that_is_planned(engine: EmbeddedEngine, plan: BuildPlan) -> None:

@@ -2,64 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import json
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 import referencing
 import referencing.jsonschema
 
-from modelimg.oci.blob import BytesBlob, Descriptor
-from modelimg.oci.compression import Codec, compress, media_type
-from modelimg.oci.image import EPOCH, History, ImageConfig, RunConfig
+from modelimg.oci.blob import BytesBlob
 from modelimg.oci.manifest import Image, ImageIndex
-from modelimg.oci.values import Digest, Platform
+from small_images import write_blob, write_image, write_tar
 
 SCHEMAS = Path(__file__).parents[2] / "data/oci-image-spec"
-
-Content = bytes | str | None
-"""Of a member: a file's bytes, a symbolic link's target, or None for a folder."""
-
-
-def write_tar(*members: tuple[str, Content] | tarfile.TarInfo, format: int = tarfile.PAX_FORMAT) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=format) as tar:
-        for member in members:
-            if isinstance(member, tarfile.TarInfo):
-                tar.addfile(member)
-                continue
-            name, content = member
-            info = tarfile.TarInfo(name)
-            info.mtime = 1_000_000_000
-            if content is None:
-                info.type, info.mode = tarfile.DIRTYPE, 0o755
-            elif isinstance(content, str):
-                info.type, info.linkname, info.mode = tarfile.SYMTYPE, content, 0o777
-            else:
-                info.size = len(content)
-            tar.addfile(info, io.BytesIO(content if isinstance(content, bytes) else b""))
-    return out.getvalue()
-
-
-def write_blob(tar: bytes, codec: Codec = "gzip") -> BytesBlob:
-    out = io.BytesIO()
-    done = compress([tar], out, codec)
-    return BytesBlob(Descriptor(media_type(codec), done.digest, done.size), out.getvalue())
-
-
-def write_image(*tars: bytes, codec: Codec = "gzip", platform: str = "linux/amd64", **run: Any) -> Image:
-    config = ImageConfig(
-        platform=Platform(*platform.split("/")),
-        run=RunConfig(**run),
-        diff_ids=tuple(Digest.of(tar) for tar in tars),
-        history=tuple(History(f"layer {number}", created=EPOCH) for number, _ in enumerate(tars)),
-    )
-    return Image.assemble(config, [write_blob(tar, codec) for tar in tars])
 
 
 @pytest.fixture(scope="session")
@@ -113,7 +71,7 @@ def check_schema() -> Callable[[str, bytes], None]:
         contents = json.loads((SCHEMAS / uri.rpartition("/")[2]).read_bytes())
         return referencing.Resource.from_contents(contents, referencing.jsonschema.DRAFT4)
 
-    registry: referencing.Registry[Any] = referencing.Registry(retrieve=retrieve)
+    registry: referencing.Registry[Any] = referencing.Registry(retrieve=retrieve)  # type: ignore[call-arg]
 
     def check(kind: str, data: bytes) -> None:
         schema = json.loads((SCHEMAS / f"{kind}-schema.json").read_bytes())

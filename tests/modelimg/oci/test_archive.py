@@ -1,3 +1,5 @@
+"""What `docker save` writes, read and written."""
+
 from __future__ import annotations
 
 import gzip
@@ -14,27 +16,13 @@ import pytest
 from modelimg.errors import DigestMismatch, ImageError
 from modelimg.oci.archive import open_docker_archive, write_docker_archive
 from modelimg.oci.blob import BytesBlob, FileBlob, read_blob
-from modelimg.oci.compression import decompressed
 from modelimg.oci.layout import write_archive
 from modelimg.oci.manifest import Image
 from modelimg.oci.validate import validate
 from modelimg.oci.values import Digest, Reference
+from small_images import files_of_tar, tars_of
 
 NAME = Reference.parse("team/model:1")
-
-
-def plain(image: Image) -> list[bytes]:
-    """The layers' tars."""
-    tars = []
-    for layer in image.layers:
-        with decompressed(layer) as stream:
-            tars.append(stream.read())
-    return tars
-
-
-def members(data: bytes) -> dict[str, bytes]:
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        return {info.name: tar.extractfile(info).read() for info in tar if info.isfile()}
 
 
 @pytest.fixture
@@ -57,7 +45,7 @@ def entry(config: str, *layers: str, tags: list[str] | None = None) -> dict[str,
 class TestReading:
     def test_old_docker_saved_uncompressed_layers_by_id(self, image: Image, save) -> None:
         config = f"{image.manifest.config.digest.hex}.json"
-        one, two = plain(image)
+        one, two = tars_of(image)
         path = save(
             [entry(config, "aa/layer.tar", "bb/layer.tar", tags=["team/model:1"])],
             ("aa", None),
@@ -69,7 +57,7 @@ class TestReading:
             ("repositories", b"{}"),
         )
         found = open_docker_archive(path, NAME)
-        assert (found.config_data, plain(found)) == (image.config_data, [one, two])
+        assert (found.config_data, tars_of(found)) == (image.config_data, [one, two])
         assert found.manifest_data == image.manifest_data  # the layers were not compressed here either
         assert validate(found) == []
 
@@ -86,7 +74,7 @@ class TestReading:
             hard_link("cc/layer.tar", "aa/layer.tar"),
             ("c.json", image.config_data),
         )
-        assert plain(open_docker_archive(path)) == [tar, tar]
+        assert tars_of(open_docker_archive(path)) == [tar, tar]
 
     def test_new_docker_saves_blobs_and_whatever_compressed_them(self, make_image, make_tar, save) -> None:
         for codec in ("none", "gzip", "zstd"):
@@ -96,7 +84,7 @@ class TestReading:
             blobs = [(name, read_blob(layer)) for name, layer in zip(names, image.layers, strict=True)]
             found = open_docker_archive(save([entry(config, *names)], *blobs, (config, image.config_data)))
             assert found.manifest_data == image.manifest_data
-            assert plain(found) == plain(image)
+            assert tars_of(found) == tars_of(image)
 
     def test_a_compressed_layer_of_any_name_gets_its_digest(self, make_image, make_tar, save) -> None:
         image = make_image(make_tar(("x", b"1" * 999)))
@@ -109,23 +97,23 @@ class TestReading:
         (tmp_path / "archive.gz").write_bytes(gzip.compress((tmp_path / "archive").read_bytes()))
         found = open_docker_archive(tmp_path / "archive.gz", NAME)
         assert found.manifest_data == image.manifest_data
-        assert plain(found) == plain(image)
+        assert tars_of(found) == tars_of(image)
         assert [read_blob(layer) for layer in found.layers] == [read_blob(layer) for layer in image.layers]
         assert validate(found) == []
 
     def test_nothing_of_an_uncompressed_layer_is_read_before_it_is_opened(self, image: Image, save) -> None:
-        damaged = b"!" + plain(image)[0][1:]
+        damaged = b"!" + tars_of(image)[0][1:]
         path = save(
             [entry("c.json", "aa.tar", "bb.tar")],
             ("aa.tar", damaged),
-            ("bb.tar", plain(image)[1]),
+            ("bb.tar", tars_of(image)[1]),
             ("c.json", image.config_data),
         )
         found = open_docker_archive(path)
         assert all(isinstance(layer, FileBlob) for layer in found.layers)
         with pytest.raises(DigestMismatch):
             read_blob(found.layers[0])
-        assert read_blob(found.layers[1]) == plain(image)[1]
+        assert read_blob(found.layers[1]) == tars_of(image)[1]
 
     def test_nor_of_a_compressed_one_that_is_named_by_its_digest(self, make_image, make_tar, save) -> None:
         image = make_image(make_tar(("x", b"1" * 999)))
@@ -160,7 +148,7 @@ class TestReading:
             ],
             ("1.json", images["1"].config_data),
             ("2.json", images["2"].config_data),
-            ("l.tar", plain(images["1"])[0]),
+            ("l.tar", tars_of(images["1"])[0]),
         )
         reference = Reference.parse(name) if name else None
         if found:
@@ -172,8 +160,8 @@ class TestReading:
             open_docker_archive(path, reference)
         assert caught.value.hint == "it has NOT/A:NAME, example.com/two:2, localhost/two:2, one:latest"
 
-    def test_a_damaged_archive_is_refused_and_says_why(self, image: Image, save, tmp_path: Path) -> None:
-        config, layer = ("c.json", image.config_data), ("l", plain(image)[0])
+    def test_a_damaged_archive_is_refused_and_says_why(self, image: Image, save) -> None:
+        config, layer = ("c.json", image.config_data), ("l", tars_of(image)[0])
         both = entry("c.json", "l", "l")
         wrong = f"{'0' * 64}.json"
         cases: list[tuple[Any, list[Any], str]] = [
@@ -223,7 +211,7 @@ class TestWriting:
             with (tmp_path / codec).open("wb") as stream:
                 write_docker_archive(image, stream, [NAME, Reference.parse("other")])
             assert open_docker_archive(tmp_path / codec, NAME).manifest_data == image.manifest_data
-            assert plain(open_docker_archive(tmp_path / codec, Reference.parse("other"))) == plain(image)
+            assert tars_of(open_docker_archive(tmp_path / codec, Reference.parse("other"))) == tars_of(image)
 
     def test_layers_that_the_reader_has_are_named_and_left_out(self, image: Image) -> None:
         whole, part, none = io.BytesIO(), io.BytesIO(), io.BytesIO()
@@ -231,7 +219,7 @@ class TestWriting:
         write_docker_archive(image, whole, [NAME])
         write_docker_archive(image, part, [NAME], without={first})
         write_docker_archive(image, none, [NAME], without=frozenset({first, second}))
-        found = [members(out.getvalue()) for out in (whole, part, none)]
+        found = [files_of_tar(out.getvalue()) for out in (whole, part, none)]
         assert found[0]["manifest.json"] == found[1]["manifest.json"] == found[2]["manifest.json"]
         (described,) = json.loads(found[0]["manifest.json"])
         assert described["RepoTags"] == ["team/model:1"]

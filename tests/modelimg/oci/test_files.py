@@ -1,3 +1,5 @@
+"""Unpacking layers and reading files of images, hostile ones included."""
+
 from __future__ import annotations
 
 import io

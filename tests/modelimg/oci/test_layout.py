@@ -1,3 +1,5 @@
+"""OCI layouts and archives of them: what is written is read back, and a write that fails leaves nothing."""
+
 from __future__ import annotations
 
 import io
@@ -7,7 +9,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pytest
 
@@ -16,25 +18,10 @@ from modelimg.oci.blob import Blob, read_blob
 from modelimg.oci.layout import open_archive, open_layout, write_archive, write_layout
 from modelimg.oci.manifest import Artifact, Image, ImageIndex
 from modelimg.oci.values import Digest, Reference
+from small_images import everything_of, files_in, files_of_tar
 
 NAME = Reference.parse("team/model:1")
 REF_NAME = "org.opencontainers.image.ref.name"
-
-
-def contents(artifact: Artifact) -> Any:
-    """Everything of it, layers' bytes included."""
-    if isinstance(artifact, ImageIndex):
-        return artifact.data, [contents(image) for image in artifact.images]
-    return artifact.manifest_data, artifact.config_data, [read_blob(layer) for layer in artifact.layers]
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def members(path: Path) -> dict[str, bytes]:
-    with tarfile.open(path) as tar:
-        return {info.name: tar.extractfile(info).read() for info in tar if info.isfile()}
 
 
 class TestRoundTrip:
@@ -43,7 +30,7 @@ class TestRoundTrip:
         artifact = request.getfixturevalue(kind)
         write_layout(artifact, tmp_path / "made/here", "1.0")
         layout = open_layout(tmp_path / "made/here")
-        assert contents(layout.artifact("1.0")) == contents(layout.artifact()) == contents(artifact)
+        assert everything_of(layout.artifact("1.0")) == everything_of(layout.artifact()) == everything_of(artifact)
         assert layout.tags == ("1.0",)
         assert layout.entries[0].digest == artifact.descriptor.digest
 
@@ -57,7 +44,7 @@ class TestRoundTrip:
         tags = tuple(sorted({name.partition(":")[2] or "latest" for name in names}))
         assert layout.tags == tags
         for tag in (None, *tags):
-            assert contents(layout.artifact(tag)) == contents(artifact)
+            assert everything_of(layout.artifact(tag)) == everything_of(artifact)
 
     def test_every_document_is_valid_by_the_published_schemas(
         self, image: Image, index: ImageIndex, check_schema, tmp_path: Path
@@ -66,8 +53,8 @@ class TestRoundTrip:
             write_layout(artifact, tmp_path / f"layout-{number}", "a")
             write_layout(artifact, tmp_path / f"layout-{number}", None)
             write_archive(artifact, tmp_path / f"archive-{number}", [NAME])
-            archive = members(tmp_path / f"archive-{number}")
-            for documents in (files(tmp_path / f"layout-{number}"), archive):
+            archive = files_of_tar(tmp_path / f"archive-{number}")
+            for documents in (files_in(tmp_path / f"layout-{number}"), archive):
                 check_schema("image-layout", documents["oci-layout"])
                 check_schema("image-index", documents["index.json"])
         check_schema("image-index", index.data)
@@ -86,7 +73,7 @@ class TestArchive:
     def test_docker_finds_its_manifest_and_containerd_its_names(self, image: Image, tmp_path: Path) -> None:
         names = [Reference.parse(text) for text in ("model", "team/model:1", "example.com:5000/x:2", "docker.io/y:3")]
         write_archive(image, tmp_path / "archive", names)
-        found = members(tmp_path / "archive")
+        found = files_of_tar(tmp_path / "archive")
         (entry,) = json.loads(found["manifest.json"])
         assert entry["RepoTags"] == ["model:latest", "team/model:1", "example.com:5000/x:2", "docker.io/y:3"]
         assert found[entry["Config"]] == image.config_data
@@ -105,11 +92,11 @@ class TestArchive:
         both = ImageIndex.assemble([image, before])
         assert both.images[0] is before
         write_archive(both, tmp_path / "archive", [])
-        found = members(tmp_path / "archive")
+        found = files_of_tar(tmp_path / "archive")
         assert found[json.loads(found["manifest.json"])[0]["Config"]] == image.config_data
         others = [make_image(make_tar(("x", b"")), platform=f"linux/{each}") for each in ("riscv64", "arm64")]
         write_archive(ImageIndex.assemble(others), tmp_path / "others", [])
-        found = members(tmp_path / "others")
+        found = files_of_tar(tmp_path / "others")
         assert found[json.loads(found["manifest.json"])[0]["Config"]] == others[1].config_data
 
     def test_the_bytes_depend_on_the_image_and_its_names_only(self, image: Image, tmp_path: Path) -> None:
@@ -127,9 +114,9 @@ class TestArchive:
     def test_an_archive_that_is_there_is_replaced(self, image: Image, index: ImageIndex, tmp_path: Path) -> None:
         write_archive(image, tmp_path / "archive", [])
         write_archive(index, tmp_path / "archive", [])
-        assert contents(open_archive(tmp_path / "archive").artifact()) == contents(index)
+        assert everything_of(open_archive(tmp_path / "archive").artifact()) == everything_of(index)
 
-    def test_a_folder_is_not(self, image: Image, tmp_path: Path) -> None:
+    def test_a_folder_in_its_place_is_refused(self, image: Image, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="is a folder, and an archive is a file"):
             write_archive(image, tmp_path, [])
 
@@ -166,14 +153,14 @@ class TestAddingToALayout:
         first.write_bytes(data)
         inode = second.stat().st_ino
         write_layout(image, tmp_path, "1")
-        assert contents(open_layout(tmp_path).artifact()) == contents(image)
+        assert everything_of(open_layout(tmp_path).artifact()) == everything_of(image)
         assert second.stat().st_ino == inode
 
     def test_an_empty_folder_and_an_unfinished_layout_become_layouts(self, image: Image, tmp_path: Path) -> None:
         write_layout(image, tmp_path, "1")
         (tmp_path / "index.json").unlink()
         write_layout(image, tmp_path, "1")
-        assert contents(open_layout(tmp_path).artifact("1")) == contents(image)
+        assert everything_of(open_layout(tmp_path).artifact("1")) == everything_of(image)
 
     @pytest.mark.parametrize("name", ["notes.txt", "index.json", "blobs/x"])
     def test_a_folder_of_something_else_is_refused_and_left_alone(
@@ -183,7 +170,7 @@ class TestAddingToALayout:
         (tmp_path / name).write_text("mine")
         with pytest.raises(UsageError, match="holds something that is no OCI layout"):
             write_layout(image, tmp_path, "1")
-        assert files(tmp_path) == {name: b"mine"}
+        assert files_in(tmp_path) == {name: b"mine"}
 
     def test_a_file_or_a_broken_link_in_the_way_is_refused(self, image: Image, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("mine")
@@ -242,18 +229,18 @@ class TestInterruptedWrites:
                 write(broken(image, number, how), tmp_path / "out")
             assert list(tmp_path.iterdir()) == []
         write_layout_at(image, tmp_path / "out")
-        assert contents(open_layout(tmp_path / "out").artifact()) == contents(image)
+        assert everything_of(open_layout(tmp_path / "out").artifact()) == everything_of(image)
 
     def test_what_was_there_stays(
         self, how: str, number: int, image: Image, make_image, make_tar, tmp_path: Path
     ) -> None:
         write_layout_at(make_image(make_tar(("other", b""))), tmp_path / "layout")
         write_archive_at(make_image(make_tar(("other", b""))), tmp_path / "archive")
-        before = files(tmp_path)
+        before = files_in(tmp_path)
         for write, name in ((write_layout_at, "layout"), (write_archive_at, "archive")):
             with pytest.raises((OSError, DigestMismatch)):
                 write(broken(image, number, how), tmp_path / name)
-        after = files(tmp_path)
+        after = files_in(tmp_path)
         assert {name: after[name] for name in before} == before
         new = {name.removeprefix("layout/blobs/sha256/") for name in after.keys() - before.keys()}
         assert new <= {layer.descriptor.digest.hex for layer in image.layers[:number]}
@@ -322,7 +309,7 @@ def test_after_a_kill_or_a_full_disk_the_next_write_succeeds(how: str, image: Im
     assert not out.exists()
     write, read = (write_archive_at, open_archive) if how.endswith("archive") else (write_layout_at, open_layout)
     write(image, out)
-    assert contents(read(out).artifact()) == contents(image)
+    assert everything_of(read(out).artifact()) == everything_of(image)
 
 
 WRITING = """
@@ -351,8 +338,8 @@ def test_many_processes_may_write_to_one_place_at_once(index: ImageIndex, tmp_pa
     assert [process.wait(60) for process in started] == [0] * 4
     layout = open_layout(tmp_path / "out/layout")
     assert layout.tags == tuple(f"{number}-{repeat}" for number in range(4) for repeat in range(5))
-    assert contents(layout.artifact("3-4")) == contents(index)
+    assert everything_of(layout.artifact("3-4")) == everything_of(index)
     for repeat in range(5):
         assert open_layout(tmp_path / f"out/new-{repeat}").tags == ("0", "1", "2", "3")
-    assert contents(open_archive(tmp_path / "out/archive").artifact()) == contents(index)
+    assert everything_of(open_archive(tmp_path / "out/archive").artifact()) == everything_of(index)
     assert not list((tmp_path / "out").rglob(".*"))

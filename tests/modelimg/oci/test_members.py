@@ -1,3 +1,5 @@
+"""Reading tars member by member, as `tarfile` does but from a pipe."""
+
 from __future__ import annotations
 
 import io

@@ -1,3 +1,5 @@
+"""Layouts that somebody else wrote, and damaged ones."""
+
 from __future__ import annotations
 
 import io
@@ -25,22 +27,12 @@ from modelimg.oci.blob import (
     read_blob,
 )
 from modelimg.oci.layout import open_archive, open_layout, write_archive, write_layout
-from modelimg.oci.manifest import Artifact, Image, ImageIndex, Manifest
+from modelimg.oci.manifest import Image, ImageIndex, Manifest
 from modelimg.oci.reading import Layout
 from modelimg.oci.values import Digest
+from small_images import everything_of, files_in
 
 REF_NAME = "org.opencontainers.image.ref.name"
-
-
-def contents(artifact: Artifact) -> Any:
-    """Everything of it, layers' bytes included."""
-    if isinstance(artifact, ImageIndex):
-        return artifact.data, [contents(image) for image in artifact.images]
-    return artifact.manifest_data, artifact.config_data, [read_blob(layer) for layer in artifact.layers]
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 class Foreign:
@@ -104,27 +96,27 @@ class TestForeignLayouts:
         for entries in ([inside], [inside, statement]):
             artifact = foreign.open(*entries).artifact()
             assert isinstance(artifact, ImageIndex)
-            assert [contents(each) for each in artifact.images] == [contents(image)]
+            assert [everything_of(each) for each in artifact.images] == [everything_of(image)]
 
     def test_platforms_that_docker_save_left_out_are_passed_over(self, foreign: Foreign, index: ImageIndex) -> None:
         entries = [foreign.add_image(each, platform=p) for each, p in zip(index.images, PLATFORMS, strict=True)]
         (foreign.folder / "blobs/sha256" / entries[1]["digest"].removeprefix("sha256:")).unlink()
         artifact = foreign.open(foreign.add_index(*entries)).artifact()
         assert isinstance(artifact, ImageIndex)
-        assert [contents(each) for each in artifact.images] == [contents(index.images[0])]
+        assert [everything_of(each) for each in artifact.images] == [everything_of(index.images[0])]
 
     def test_one_image_under_several_tags_needs_no_tag(self, foreign: Foreign, image: Image) -> None:
         entries = [foreign.add_image(image, annotations={REF_NAME: tag}) for tag in ("b", "a")]
         layout = foreign.open(*entries)
         assert layout.tags == ("a", "b")
-        assert contents(layout.artifact()) == contents(image)
+        assert everything_of(layout.artifact()) == everything_of(image)
 
     def test_an_archive_made_with_tar_is_read(self, index: ImageIndex, tmp_path: Path) -> None:
         write_layout(index, tmp_path / "layout", "1")
         with tarfile.open(tmp_path / "archive", "w") as tar:
             tar.add(tmp_path / "layout", ".")
             assert "./index.json" in tar.getnames()
-        assert contents(open_archive(tmp_path / "archive").artifact("1")) == contents(index)
+        assert everything_of(open_archive(tmp_path / "archive").artifact("1")) == everything_of(index)
 
     def test_which_image_is_meant_must_be_clear(self, foreign: Foreign, index: ImageIndex) -> None:
         one, two = (foreign.add_image(each) for each in index.images)
@@ -168,7 +160,7 @@ class TestDamage:
 
         def make(change: Callable[[dict[str, bytes]], None]) -> Layout:
             write_layout(image, tmp_path / "sound", "1")
-            found = files(tmp_path / "sound")
+            found = files_in(tmp_path / "sound")
             change(found)
             if request.param == "archive":
                 with tarfile.open(tmp_path / "archive", "w") as tar:
@@ -257,7 +249,7 @@ class TestDamage:
             with pytest.raises(ImageError, match=why):
                 open_archive(tmp_path / name)
 
-    def test_a_docker_archive_is_recognised(self, image: Image, tmp_path: Path) -> None:
+    def test_a_docker_archive_is_recognised(self, tmp_path: Path) -> None:
         with tarfile.open(tmp_path / "archive", "w") as tar:
             tar.addfile(tarfile.TarInfo("manifest.json"))
         with pytest.raises(ImageError) as caught:

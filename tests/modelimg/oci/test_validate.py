@@ -1,3 +1,5 @@
+"""What is wrong with an image is found, and all of it at once."""
+
 from __future__ import annotations
 
 import io

@@ -76,7 +76,7 @@ def test_what_is_no_tag_is_refused(tag: str) -> None:
 
 
 @pytest.mark.parametrize("tag", ["1.0.0", "_x", "V1-rc.2", "a" * 128])
-def test_a_tag_is_returned(tag: str) -> None:
+def test_a_valid_tag_comes_back_unchanged(tag: str) -> None:
     assert check_tag(tag) == tag
 
 

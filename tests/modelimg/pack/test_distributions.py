@@ -106,7 +106,7 @@ def test_what_no_index_has_cannot_be_pinned(install, origin, says):
 
 
 @pytest.mark.parametrize(("origin", "says"), ORIGINS)
-def test_an_origin_is_described_without_paths_and_credentials(install, origin, says):
+def test_an_origin_is_described_without_paths_and_credentials(origin, says):
     notes = describe_origin(origin)
     assert notes["reason"] == f"installed from {says}"
     assert "home" not in str(notes)

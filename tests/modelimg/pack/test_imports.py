@@ -129,7 +129,7 @@ def test_what_serving_and_the_self_test_import_is_listed(name: str, package: Mod
         "own code talks, on standard output",
     ],
 )
-def test_nothing_else_is(name: str, package: ModelPackage) -> None:
+def test_nothing_else_is_in_the_list(name: str, package: ModelPackage) -> None:
     assert name not in names(package.path)
     assert not any(each.startswith("modelimg.") for each in names(package.path))
 

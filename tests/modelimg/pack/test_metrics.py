@@ -99,7 +99,7 @@ def test_own_metrics_lie_over_the_computed_ones(model, split):
     assert "f1_macro" in found["test"]
 
 
-def test_a_flat_table_is_of_the_test_split(model, split):
+def test_a_flat_table_is_of_the_test_split(model):
     assert all_metrics(model(LogisticRegression(), TWO), {}, {"lift": 2}) == {"test": {"lift": 2}}
 
 

@@ -39,7 +39,7 @@ def test_a_record_has_code_data_and_environment(tmp_path):
     assert str(tmp_path) not in json.dumps(record)
 
 
-def test_what_is_unknown_is_left_out(tmp_path):
+def test_what_is_unknown_is_left_out():
     record = provenance(CodeState(), {}, None)
     assert record["code"] == {}
     assert "command" not in record["training"]

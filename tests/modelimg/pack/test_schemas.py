@@ -95,7 +95,7 @@ def test_what_json_would_lose_is_refused_by_column_and_check(tmp_path, name):
     assert "schemas.py:Name" in str(error.value.hint)
 
 
-def test_a_check_that_only_this_process_knows_is_not_taken_for_a_known_one(tmp_path):
+def test_a_check_that_only_this_process_knows_is_not_taken_for_a_known_one():
     from pandera.api.extensions import register_check_method
 
     def shop_is_even(values):

@@ -39,7 +39,7 @@ def test_each_platform_has_its_own_wheels():
         assert all(machine in wheel["url"] for wheel in lock["packages"][0]["wheels"])
 
 
-def test_a_local_wheel_has_an_absolute_path(tmp_path, tiny_wheel):
+def test_a_local_wheel_has_an_absolute_path(tiny_wheel):
     lock = compile_lock(request(f"tiny @ {tiny_wheel.as_uri()}"))
     assert lock["packages"][0]["archive"]["path"] == str(tiny_wheel)
 

@@ -80,7 +80,7 @@ def test_another_version_of_a_package_gives_another_image(archive, own: Fetcher,
     assert built(archive, own).config.digest != first.config.digest
 
 
-def test_nothing_is_left_behind(archive, own: Fetcher) -> None:
+def test_nothing_of_a_build_is_left_in_the_temporary_folder(archive, own: Fetcher) -> None:
     built(archive, own)
     assert list((own.cache.root / "tmp").iterdir()) == []
 
@@ -92,7 +92,7 @@ def test_a_tampered_package_is_refused(archive, own: Fetcher, debs) -> None:
         built(archive, own, packages)
 
 
-def test_a_locked_package_that_has_gone_is_taken_from_the_cache(archive, own: Fetcher, debs, tmp_path: Path) -> None:
+def test_a_locked_package_that_has_gone_is_taken_from_the_cache(archive, own: Fetcher, tmp_path: Path) -> None:
     write_lock(tmp_path / "lock", [resolved(archive, own)])
     first = built(archive, own)
     own.cache.note("debian-base", "none", None)

@@ -79,7 +79,7 @@ def test_a_set_id_program_that_is_left_out_anyway_does_no_harm(unpack, debs) -> 
         ("opt/lib/x", "opt/lib/x"),
     ],
 )
-def test_the_usr_merge(path: str, expected: str) -> None:
+def test_folders_of_the_usr_merge_lead_below_usr_and_others_stay(path: str, expected: str) -> None:
     assert merged(path) == expected
 
 

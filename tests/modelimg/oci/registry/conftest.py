@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
+import small_images
 from modelimg.oci.blob import LAYER, Blob, BytesBlob, Descriptor
 from modelimg.oci.image import History, ImageConfig, RunConfig
-from modelimg.oci.manifest import Image
-from modelimg.oci.registry import RegistryClient, RegistrySettings
+from modelimg.oci.manifest import Image, ImageIndex
+from modelimg.oci.registry import RegistryClient, RegistrySettings, upload
 from modelimg.oci.values import Digest, Platform, Reference
 from registry_server import ScriptedRegistry
 
@@ -30,13 +33,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     (tmp_path / "home").mkdir()
     return tmp_path / "home"
-
-
-@pytest.fixture
-def registry() -> Iterator[ScriptedRegistry]:
-    server = ScriptedRegistry()
-    yield server
-    server.close()
 
 
 @pytest.fixture
@@ -69,6 +65,12 @@ def make_client(http: httpx.Client, pauses: list[float]) -> Callable[..., Regist
         return RegistryClient(settings or RegistrySettings(), **options)
 
     return make
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blobs of over a thousand bytes go in chunks."""
+    monkeypatch.setattr(upload, "CHUNK", 1024)
 
 
 @pytest.fixture
@@ -127,8 +129,6 @@ def name_at() -> Callable[..., Reference]:
 @pytest.fixture
 def log_in(home: Path) -> Callable[..., None]:
     """Write Docker's config file."""
-    import base64
-    import json
 
     def write(host: str, user: str = "ada", password: str = "secret", **entry: str) -> None:
         encoded = base64.b64encode(f"{user}:{password}".encode()).decode()
@@ -139,18 +139,26 @@ def log_in(home: Path) -> Callable[..., None]:
     return write
 
 
-def stored_image(server: ScriptedRegistry, name: str, image: Image, *tags: str) -> Digest:
-    """Put an image into a registry's storage, past its API."""
-    for blob in image.blobs:
-        with blob.open() as stream:
-            server.storage.add_blob(name, stream.read())
-    server.storage.add_manifest(name, image.manifest.media_type, image.manifest_data, *tags)
-    return Digest.of(image.manifest_data)
+@pytest.fixture
+def put() -> Callable[..., Digest]:
+    """Put an image or an index into a registry's storage: ``(server, repository, artifact, *tags)``."""
+    return small_images.stored
 
 
 @pytest.fixture
-def put() -> Callable[..., Digest]:
-    return stored_image
+def stored(registry: ScriptedRegistry, image_of: Callable[..., Image], put: Callable[..., Digest]) -> Image:
+    """An image in the registry, under the tag 1; its first layer is a large one."""
+    image = image_of(bytes(range(256)) * 8000, b"small")
+    put(registry, "team/model", image, "1")
+    return image
+
+
+@pytest.fixture
+def stored_index(registry: ScriptedRegistry, image_of: Callable[..., Image], put: Callable[..., Digest]) -> ImageIndex:
+    """Two platforms in the registry, under the tag 1; they share a layer."""
+    index = ImageIndex.assemble([image_of(b"all", a.encode(), architecture=a) for a in ("amd64", "arm64")])
+    put(registry, "team/model", index, "1")
+    return index
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ def test_the_proxy_of_the_environment_is_used(proxy, connect, image_of, environm
     assert proxy.storage.tags["team/model"] == {"1": str(image.descriptor.digest)}
 
 
-def test_hosts_that_need_no_proxy_get_none(proxy, connect, environment, registry, name_at, image_of, pauses) -> None:
+def test_hosts_that_need_no_proxy_get_none(proxy, connect, environment, registry, name_at, image_of) -> None:
     environment(HTTPS_PROXY=proxy.url, HTTP_PROXY=proxy.url, NO_PROXY="127.0.0.2,invalid.test")
     with pytest.raises(RegistryError, match="failed in 5 tries"):
         connect().resolve(Reference.parse("invalid.test/x"))

@@ -111,7 +111,7 @@ def test_podman_names_namespaces_and_the_most_specific_wins(home) -> None:
     assert find("docker.io/ada/x") is None
 
 
-def test_which_file_comes_first(home, tmp_path, environment) -> None:
+def test_a_file_that_is_named_comes_before_dockers_and_dockers_before_podmans(home, tmp_path, environment) -> None:
     podman(home, {"auths": {"a.io": encoded("config")}})
     assert find("a.io/x").username == "config"
     (tmp_path / "run/containers").mkdir(parents=True)

@@ -11,8 +11,9 @@ import pytest
 from modelimg.errors import ModelimgError, RegistryError
 from modelimg.oci.blob import read_blob
 from modelimg.oci.manifest import Artifact, Image, ImageIndex
-from modelimg.oci.registry import upload
 from registry_server import DIGEST, Fault, Reply, ScriptedRegistry, Storage, error, sha256
+
+pytestmark = pytest.mark.usefixtures("small_chunks")
 
 
 def without_location(reply: Reply) -> Reply:
@@ -51,11 +52,6 @@ FAULTS: dict[str, Fault] = {
 ALIKE = {"HTTP 405", "HTTP 409", "HTTP 429", "HTTP 503", "200 but nothing done", "204 but nothing done"}
 FEWER = {name: fault for name, fault in FAULTS.items() if name not in ALIKE}
 """One of each kind, where the first sweep has been through all of them."""
-
-
-@pytest.fixture(autouse=True)
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload, "CHUNK", 1024)
 
 
 @pytest.fixture

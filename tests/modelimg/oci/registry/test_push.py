@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from modelimg.errors import DigestMismatch, FetchError, NotFound, RegistryError, Unauthorized, UsageError
 from modelimg.oci.blob import BytesBlob, Descriptor, FileBlob
 from modelimg.oci.manifest import ImageIndex
-from modelimg.oci.registry import PushResult, RegistryClient, RegistrySettings, upload
+from modelimg.oci.registry import PushResult
 from modelimg.oci.values import Digest, Reference
 from registry_server import Fault, Reply, ScriptedRegistry, error, sha256
 
+pytestmark = pytest.mark.usefixtures("small_chunks")
+
 ONE, TWO = b"one" * 1000, b"two" * 2000
-
-
-@pytest.fixture(autouse=True)
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blobs of over a thousand bytes go in chunks."""
-    monkeypatch.setattr(upload, "CHUNK", 1024)
 
 
 def tag_of(server: ScriptedRegistry, tag: str = "1", name: str = "team/model") -> str | None:
@@ -91,7 +85,9 @@ def test_an_index_comes_after_its_images_and_shares_their_layers(registry, clien
         ("team/model", ("2",), {"2"}),
     ],
 )
-def test_which_tags_are_set(registry, client, image_of, name_at, rest, tags, expected) -> None:
+def test_all_tags_that_are_named_are_set_and_latest_where_none_is(
+    registry, client, image_of, name_at, rest, tags, expected
+) -> None:
     client.push(image_of(ONE), name_at(registry, rest), tags=tags)
     assert set(registry.storage.tags["team/model"]) == expected
 
@@ -389,41 +385,6 @@ def test_a_layer_that_cannot_be_read_is_named(registry, client, image_of, name_a
     image = image_of(FileBlob(Descriptor.of("x", ONE), tmp_path / "absent"))
     with pytest.raises(FetchError, match="cannot be read: No such file"):
         client.push(image, name_at(registry))
-
-
-# Several at once.
-
-
-def test_blobs_go_side_by_side(registry, make_client, image_of, name_at) -> None:
-    layers = [bytes([n]) * 900 for n in range(8)]
-    registry.fault = lambda request: (
-        Fault(delay=0.05) if request.method == "PUT" and "/blobs/" in request.path else None
-    )
-    image = image_of(*layers)
-    begin = time.monotonic()
-    result = make_client(threads=4).push(image, name_at(registry))
-    assert time.monotonic() - begin < 0.05 * 9  # one after the other would take that, or more
-    assert result.uploaded == 9
-    assert tag_of(registry) == str(image.descriptor.digest)
-
-
-def test_the_first_error_stops_the_others(registry, http, image_of, name_at, lazy) -> None:
-    """One layer is refused while another waits a minute for the registry's patience."""
-    layers = [lazy(b"refused"), lazy(b"patient"), *(lazy(bytes([n]) * 900) for n in range(20))]
-
-    def fault(request):
-        if request.method != "HEAD":
-            return None
-        if layers[0].descriptor.digest.hex in request.path:
-            return Fault(error(403, "DENIED"), delay=0.1)
-        return Fault(Reply(429, {"retry-after": "60"}))
-
-    registry.fault = fault
-    begin = time.monotonic()
-    with pytest.raises(Unauthorized), RegistryClient(RegistrySettings(), client=http, threads=2) as client:
-        client.push(image_of(*layers), name_at(registry))
-    assert time.monotonic() - begin < 5
-    assert len(registry.lines("HEAD")) <= 3
 
 
 def test_progress_is_reported(registry, make_client, image_of, name_at) -> None:

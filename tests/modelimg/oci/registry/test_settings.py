@@ -24,7 +24,7 @@ from modelimg.oci.values import Reference
         ("127.0.0.1:5000/x/y", "127.0.0.1:5000", "127.0.0.1:5000", "x/y"),
     ],
 )
-def test_where_a_name_is_asked_for(name, registry, host, path) -> None:
+def test_a_name_is_asked_of_the_host_in_it_and_else_of_docker_hub(name, registry, host, path) -> None:
     repository = Repository.of(Reference.parse(name))
     assert (repository.registry, repository.host, repository.path) == (registry, host, path)
 
@@ -78,7 +78,7 @@ def test_a_host_is_insecure_with_any_port_or_with_one() -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:5000", "127.0.0.1", "127.9.9.9:80", "[::1]", "[::1]:5000"])
-def test_what_loopback_is(host) -> None:
+def test_loopback_is_known_by_its_names_and_addresses_with_any_port(host) -> None:
     assert is_loopback(host)
 
 
@@ -86,7 +86,7 @@ def test_what_loopback_is(host) -> None:
     "host",
     ["127.0.0.1.example.com", "localhost.example.com", "0.0.0.0", "10.0.0.1", "[::2]", "128.0.0.1", "", "127.0.0", "a"],
 )
-def test_what_loopback_is_not(host) -> None:
+def test_what_only_looks_like_loopback_is_not(host) -> None:
     assert not is_loopback(host)
 
 
