@@ -54,13 +54,13 @@ def _times(rows: Mapping[str, Row]) -> Iterator[Target]:
         for name, factor in factors.items():
             if key in rows and (ratio := rows[key].ratio(name, OURS)):
                 yield Target(f"{rows[key].label}: {name} ÷ {OURS}", factor, ratio, least=True)
-    if (cached := rows.get("cached")) and OURS in cached.samples:
-        peers = [name for name in cached.samples if not name.startswith((OURS, FLOOR))]
-        if peers:
-            fastest = min(peers, key=lambda name: cached.samples[name].median)
-            ratio = cached.ratio(fastest, OURS) or 0
-            yield Target(f"{cached.label}: the fastest other ({fastest}) ÷ {OURS}", 5, ratio, least=True)
-        for name, floor in ((OURS, FLOOR), (NO_BYTE_CODE, f"{FLOOR}, no byte code")):
+    if cached := rows.get("cached"):
+        for name in cached.samples:
+            ours = NO_BYTE_CODE if name.endswith("no byte code") else OURS  # like with like
+            if not name.startswith((OURS, FLOOR)) and (ratio := cached.ratio(name, ours)):
+                yield Target(f"{cached.label}: {name} ÷ {ours}", 5, ratio, least=True)
+        floors = ((NO_BYTE_CODE, f"{FLOOR}, no byte code"), (OURS, f"{FLOOR}, compiling"), (OURS, FLOOR))
+        for name, floor in floors:
             if ratio := cached.ratio(name, floor):
                 yield Target(f"{cached.label}: {name} ÷ {floor}", 1.5, ratio)
 
