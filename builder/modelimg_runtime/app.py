@@ -40,7 +40,7 @@ def create_app(settings: Settings, on_refusal: Callable[[StartRefused], None]) -
         settings: which package, and the limits.
         on_refusal: called from the loading thread when the process may not serve the package.
     """
-    service = Service(settings.model_dir, on_refusal)
+    service = Service(settings, on_refusal)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -73,7 +73,7 @@ def available_cpus() -> int:
 
 async def predict(request: Request) -> Response:
     """``POST /predict``: the native protocol."""
-    from modelimg_runtime.protocols import native  # with pandas behind it, not before /livez answers
+    from modelimg_runtime.protocols import native
 
     ready = _ready(request)
     if ready is None:
@@ -84,7 +84,7 @@ async def predict(request: Request) -> Response:
 
     def work() -> bytes:
         payload = native.parse(body, kind)
-        prediction = ready.predictor.predict_columns(payload.columns, text=payload.text)
+        prediction = ready.model.predict_columns(payload.columns, text=payload.text)
         return native.answer(request.scope[_SCOPE_ID], prediction, ready.classes, probabilities=probabilities)
 
     answer = await anyio.to_thread.run_sync(work, limiter=request.app.state.limiter)
@@ -110,7 +110,9 @@ async def info(request: Request) -> Response:
 async def schema(request: Request) -> Response:
     """``GET /schema``: the input and the output contract."""
     ready = _ready(request)
-    return _json(ready.schema) if ready else _problem(request, NOT_READY)
+    if ready is None:
+        return _problem(request, NOT_READY)
+    return _json(await anyio.to_thread.run_sync(ready.schema, limiter=request.app.state.limiter))
 
 
 class Edge:

@@ -35,10 +35,8 @@ from modelimg_runtime.errors import ContractUnusable
 from modelimg_runtime.values import json_values, shortened
 
 _EXACT_IN_FLOAT = 2**53
-_NUMBER = re.compile(r"[+-]?(\d{1,400})(\.\d{1,400})?([eE][+-]?\d{1,4})?", re.ASCII)
 _DATETIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?", re.ASCII)
 _DURATION = re.compile(r"-?P(\d{1,9}D)?(T(\d{1,9}H)?(\d{1,9}M)?(\d{1,9}(\.\d{1,9})?S)?)?(?<![PT])", re.ASCII)
-_BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 
 
 class CellRefused(ValueError):  # noqa: N818 - it never leaves this pair of modules
@@ -78,17 +76,6 @@ class CellType:
         if self.missing is None:
             raise CellRefused("not_nullable")
         return self.missing
-
-    def from_text(self, text: str) -> Any:
-        """The JSON value that a CSV field stands for; text that is none stays text, and is refused as a cell.
-
-        An empty field is a missing value, in columns of strings too.
-        """
-        if text == "":
-            return None
-        if self.kind in ("float", "int") and _NUMBER.fullmatch(text):
-            return float(text) if any(mark in text for mark in ".eE") else int(text)
-        return _BOOLS.get(text, text) if self.kind == "bool" else text
 
 
 def cell_type(column: pa.Column, default: Any = None) -> CellType:

@@ -25,6 +25,8 @@ SCHEMAS_MODULE = "schemas.py"
 TRAINING_LOCK = "training.pylock.toml"
 IMPORTS = "imports.txt"
 """Names of the modules that the self-test and the server import, one a line, sorted; byte code is made of them."""
+FAST_PATH = "fast_path.json"
+"""Whether predicting without scikit-learn gave the same bits as with it when the model was packed."""
 CODE_PATCH = "code.patch"
 CODE_DIR = "code"
 WHEELS_DIR = "wheels"
@@ -68,6 +70,39 @@ RUNTIME_REQUIREMENTS: tuple[str, ...] = (
     "uvloop>=0.21",
     "httptools>=0.6.4",
 )
+
+
+@dataclass(frozen=True)
+class FastPath:
+    """``fast_path.json``.
+
+    Attributes:
+        equal: the fast path may be used: on every row it answered as scikit-learn does, bit for bit.
+        rows: how many rows were compared.
+        reason: why it may not be used.
+    """
+
+    equal: bool
+    rows: int = 0
+    reason: str | None = None
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> FastPath:
+        """Read ``fast_path.json``.
+
+        Raises:
+            ValueError: not JSON, or not its fields.
+        """
+        try:
+            data = json.loads(text)
+            return cls(equal=data["equal"] is True, rows=data["rows"], reason=data["reason"])
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"{FAST_PATH} lacks a field: {error}") from error
+
+    def to_json(self) -> str:
+        """Canonical JSON, ending in a line break."""
+        return canonical_json(asdict(self))
+
 
 PREDICTION = "prediction"
 """Column of the output frame that holds the prediction; ``prediction_0``, ``prediction_1``, … for many outputs."""

@@ -12,6 +12,7 @@ from modelimg_runtime.errors import ContractWeakened, SettingRefused
 
 ENV_MAX_BODY_BYTES = "MODELIMG_MAX_BODY_BYTES"
 DEFAULT_MAX_BODY_BYTES = 10_000_000
+ENV_FAST_PATH = "MODELIMG_FAST_PATH"
 
 _TRUE = frozenset({"true", "True", "1"})  # what pandera.config takes for true; everything else is false to it
 
@@ -24,6 +25,7 @@ class Settings:
         model_dir: folder of the model package.
         port: TCP port; ``PORT`` wins over Vertex AI's ``AIP_HTTP_PORT``, since it is the one set by hand.
         max_body_bytes: longest request body that is read.
+        fast_path: predict without scikit-learn where packing showed that the answers are the same.
         host: IPv4 address to listen on; a container's only purpose is to be reached, so all unless told otherwise.
     """
 
@@ -31,13 +33,14 @@ class Settings:
     port: int = contract.DEFAULT_PORT
     max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
     host: str = "0.0.0.0"  # noqa: S104 - see above
+    fast_path: bool = True
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
         """Read the settings; an empty variable counts as one that is not set.
 
         Raises:
-            SettingRefused: a variable that is no number, out of range, or no address.
+            SettingRefused: a variable that is no number, out of range, no address, or neither on nor off.
         """
         port_name = contract.ENV_PORT if environ.get(contract.ENV_PORT) else contract.ENV_VERTEX_PORT
         return cls(
@@ -45,6 +48,7 @@ class Settings:
             host=_address(environ.get(contract.ENV_HOST) or cls.host),
             port=_number(environ, port_name, contract.DEFAULT_PORT, 65535),
             max_body_bytes=_number(environ, ENV_MAX_BODY_BYTES, DEFAULT_MAX_BODY_BYTES, 2**40),
+            fast_path=_switch(environ, ENV_FAST_PATH),
         )
 
 
@@ -76,6 +80,13 @@ def _address(text: str) -> str:
         return str(IPv4Address(text))
     except AddressValueError as error:
         raise SettingRefused(f"{contract.ENV_HOST}={text} is no IPv4 address") from error
+
+
+def _switch(environ: Mapping[str, str], name: str) -> bool:
+    text = environ.get(name) or "on"
+    if text not in ("on", "off"):
+        raise SettingRefused(f"{name}={text} is neither on nor off")
+    return text == "on"
 
 
 def _number(environ: Mapping[str, str], name: str, default: int, highest: int) -> int:

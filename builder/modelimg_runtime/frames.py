@@ -5,27 +5,20 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa
 
+from modelimg_runtime.batch import ABSENT as ABSENT
 from modelimg_runtime.cells import CellRefused, CellType, cell_type
 from modelimg_runtime.errors import PayloadError, Violation
+from modelimg_runtime.texts import value_of
 from modelimg_runtime.validation import in_order, validated
 from modelimg_runtime.values import json_values as json_values
 from modelimg_runtime.values import shown
 
 __all__ = ["ABSENT", "FrameReader", "frame_from_columns", "json_values"]
-
-
-class _Absent:
-    def __repr__(self) -> str:
-        return "ABSENT"
-
-
-ABSENT: Final = _Absent()
-"""Stands in a column where a row of the request has no such key at all, which is not the same as null."""
 
 
 def frame_from_columns(
@@ -87,7 +80,7 @@ class FrameReader:
         """Columns of CSV fields as columns of JSON values; fields that are none of their column's stay text."""
         types = {name: self._types[pattern] for name, pattern in self._match(columns)}
         return {
-            name: [types[name].from_text(text) for text in texts] if name in types else list(texts)
+            name: [value_of(types[name].kind, text) for text in texts] if name in types else list(texts)
             for name, texts in columns.items()
         }
 

@@ -2,7 +2,7 @@
 
 `pack` runs it in the training environment, in a process of its own, and keeps the list in the package: byte code is
 made of these modules, so that it is the same on every host that builds, and stays when the model is trained again.
-The package is served on loopback for one prediction, because much is imported only then.
+The package is served on loopback for a prediction and a refusal, because much is imported only then.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from modelimg_runtime import contract
 from modelimg_runtime.environment import Settings
 from modelimg_runtime.health import is_ready
 from modelimg_runtime.package import open_package
+from modelimg_runtime.selftest import example_columns
 
 _SECONDS = 30.0
 """For one prediction; loading the model may take as long as it takes."""
@@ -30,7 +31,8 @@ def main() -> None:
     folder = Path(sys.argv[1])
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
         os.dup2(2, 1)
-        _serve_once(folder)
+        for fast_path in (True, False):  # the one passes by much that the other needs
+            _serve_once(folder, fast_path=fast_path)
         _import_commands(folder)
         out.writelines(f"{name}\n" for name in source_modules(without=folder))
 
@@ -58,13 +60,13 @@ def _is_wanted(spec: ModuleSpec, without: Path) -> bool:
     )
 
 
-def _serve_once(folder: Path) -> None:
+def _serve_once(folder: Path, *, fast_path: bool) -> None:
     """Start the server, ask it for the predictions of the examples, and stop it; a refused package is stopped at."""
     from modelimg_runtime.serve import make_server, set_process_defaults
 
     set_process_defaults()
     refused = threading.Event()
-    server = make_server(Settings(model_dir=folder), lambda _error: refused.set())
+    server = make_server(Settings(model_dir=folder, fast_path=fast_path), lambda _error: refused.set())
 
     def ask(port: int) -> None:
         while not (refused.is_set() or is_ready(port)):
@@ -79,9 +81,13 @@ def _serve_once(folder: Path) -> None:
 
 
 def _predict(folder: Path, port: int) -> None:
+    """Ask for the predictions of the examples, and send what is no input, because its refusal needs more modules."""
     examples = contract.Examples.from_json(open_package(folder).read(contract.EXAMPLES))
-    columns = {name: [row[i] for row in examples.rows] for i, name in enumerate(examples.columns)}
-    body = json.dumps({"columns": columns}).encode()
+    for columns in (example_columns(examples), {}):
+        _post(json.dumps({"columns": columns}).encode(), port)
+
+
+def _post(body: bytes, port: int) -> None:
     head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     with socket.create_connection(("127.0.0.1", port), timeout=_SECONDS) as connection:
         connection.sendall(f"{head}\r\nConnection: close\r\n\r\n".encode() + body)

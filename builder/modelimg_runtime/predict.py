@@ -1,9 +1,12 @@
-"""Validate → predict → validate: nothing reaches the model unchecked, and nothing leaves it unchecked."""
+"""Validate → predict → validate: nothing reaches the model unchecked, and nothing leaves it unchecked.
+
+This is the path that decides: pandera validates, and scikit-learn predicts. `lane` is the fast one, which may only
+answer as this one would.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from modelimg_runtime import contract
+from modelimg_runtime.batch import Prediction
 from modelimg_runtime.errors import InputRejected, OutputRejected, Violation
 from modelimg_runtime.frames import FrameReader
 from modelimg_runtime.validation import validated
@@ -48,19 +52,6 @@ def output_frame(estimator: Any, X: pd.DataFrame, classes: Sequence[Any]) -> pd.
 def probability_column(label: Any) -> str:
     """The output frame's column for a class: ``probability_setosa``."""
     return f"{contract.PROBABILITY_PREFIX}{label}"
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One batch's answer, as JSON values.
-
-    Attributes:
-        predictions: one value per row; a list per row where the model has many outputs.
-        probabilities: one list per row in the order of the classes; None where the model gives none.
-    """
-
-    predictions: list[Any]
-    probabilities: list[list[float]] | None
 
 
 class Predictor:

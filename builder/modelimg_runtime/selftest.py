@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from modelimg_runtime import contract
-from modelimg_runtime.errors import InputRejected, OutputRejected, RuntimeFault
-from modelimg_runtime.model import LoadedModel, load_model
+from modelimg_runtime.batch import Prediction
+from modelimg_runtime.errors import InputRejected, ModelRefused, OutputRejected, RuntimeFault
 from modelimg_runtime.package import open_package
-from modelimg_runtime.predict import Predictor
+from modelimg_runtime.served import ServedModel, open_served
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,7 @@ class SelfTest:
         differences: those that came out differently.
         versions: packages whose version differs from training; those of the training lock that are installed here.
         python: the running interpreter's version.
+        fast_path: whether scikit-learn is passed by; its answers to the examples were then the same bits.
         error: why nothing could be replayed.
     """
 
@@ -59,6 +60,7 @@ class SelfTest:
     differences: tuple[Difference, ...]
     versions: tuple[VersionDifference, ...]
     python: str
+    fast_path: bool = False
     error: str | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -67,10 +69,14 @@ class SelfTest:
 
 
 def selftest(folder: Path) -> SelfTest:
-    """Load a package with all checks and replay its examples through validate → predict → validate."""
+    """Load a package with all checks and replay its examples through validate → predict → validate.
+
+    Where there is a fast path, its answers must be the very same.
+    """
     try:
-        model = load_model(folder)
-        differences = replay(model, model.predictor())
+        served = open_served(folder, fast_path=True)
+        _check_fast_path(served)
+        differences = replay(served)
     except (InputRejected, OutputRejected) as error:
         return _failed(folder, f"{error}: {error.violations[0]}")
     except RuntimeFault as error:
@@ -78,11 +84,34 @@ def selftest(folder: Path) -> SelfTest:
     except Exception as error:  # the model's own code may raise anything; the verdict must still be given
         log.exception("the self-test failed")
         return _failed(folder, f"{type(error).__name__}: {error}")
-    rows = len(model.examples.rows)
-    return SelfTest(not differences, rows, tuple(differences), version_differences(folder), platform.python_version())
+    return SelfTest(
+        not differences,
+        len(served.examples.rows),
+        tuple(differences),
+        version_differences(folder),
+        platform.python_version(),
+        fast_path=served.lane is not None,
+    )
 
 
-def replay(model: LoadedModel, predictor: Predictor) -> list[Difference]:
+def _check_fast_path(served: ServedModel) -> None:
+    predictor = served.model.predictor()
+    if served.lane is None:
+        return
+    columns = example_columns(served.examples)
+    quick, expected = served.lane.predict_columns(columns), predictor.predict_columns(columns)
+    if quick != expected:
+        raise ModelRefused(
+            f"{contract.FAST_PATH} says that scikit-learn can be passed by, and here the answers to the examples differ"
+        )
+
+
+def example_columns(examples: contract.Examples) -> dict[str, list[Any]]:
+    """The packed rows, as columns of JSON values."""
+    return {name: [row[i] for row in examples.rows] for i, name in enumerate(examples.columns)}
+
+
+def replay(model: ServedModel) -> list[Difference]:
     """The packed examples whose predictions differ here.
 
     Raises:
@@ -90,8 +119,7 @@ def replay(model: LoadedModel, predictor: Predictor) -> list[Difference]:
         OutputRejected: the answers break the output schema.
     """
     examples = model.examples
-    columns = {name: [row[i] for row in examples.rows] for i, name in enumerate(examples.columns)}
-    answer = predictor.predict_columns(columns)
+    answer: Prediction = model.predict_columns(example_columns(examples))
     expected = _answers(examples.predictions, examples.probabilities)
     got = _answers(answer.predictions, answer.probabilities if examples.probabilities is not None else None)
     return [
@@ -153,7 +181,7 @@ def _equal(expected: Any, got: Any, rtol: float) -> bool:
 
 
 def _failed(folder: Path, error: str) -> SelfTest:
-    return SelfTest(False, 0, (), version_differences(folder), platform.python_version(), error)
+    return SelfTest(False, 0, (), version_differences(folder), platform.python_version(), error=error)
 
 
 def _installed(name: str) -> str | None:

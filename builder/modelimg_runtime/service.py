@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelimg_runtime.environment import Settings
 from modelimg_runtime.errors import InputRejected, ModelRefused, OutputRejected, RuntimeFault, StartRefused
 
 if TYPE_CHECKING:
-    from modelimg_runtime.predict import Predictor
+    from modelimg_runtime.served import ServedModel
 
 log = logging.getLogger(__name__)
 
@@ -23,37 +24,44 @@ class Ready:
     """What a ready process serves.
 
     Attributes:
-        predictor: the model between its contracts.
+        model: between its contracts.
         classes: names for its probabilities.
         info: body of ``/info``.
-        schema: body of ``/schema``.
     """
 
-    predictor: Predictor
+    model: ServedModel
     classes: tuple[Any, ...]
     info: dict[str, Any]
-    schema: dict[str, Any]
+
+    def schema(self) -> dict[str, Any]:
+        """Body of ``/schema``; loads the contracts where nothing needed them before."""
+        from modelimg_runtime.schema_view import schema_view
+
+        return schema_view(self.model.model)
 
 
-def prepare(folder: Path) -> Ready:
+def prepare(folder: Path, *, fast_path: bool) -> Ready:
     """Load a package with every check, replay its examples, and settle the garbage collector.
+
+    Args:
+        folder: the package.
+        fast_path: whether scikit-learn may be passed by where packing found the answers to be the same.
 
     Raises:
         StartRefused: something is not as it was packed, or an example comes out differently.
     """
-    # pandas, pandera and scikit-learn take a second to import: not before /livez answers.
-    from modelimg_runtime import describe, model, schema_view, selftest
+    # What the model needs may take a second to import: not before /livez answers.
+    from modelimg_runtime import describe, selftest, served
 
-    loaded = model.load_model(folder)
-    predictor = loaded.predictor()
+    model = served.open_served(folder, fast_path=fast_path)
     try:
-        differences = selftest.replay(loaded, predictor)
+        differences = selftest.replay(model)
     except (InputRejected, OutputRejected) as error:
         raise ModelRefused(f"of the packed examples, {error}, first at {error.violations[0]}") from error
     if differences:
-        counts = f"{len(differences)} of the {len(loaded.examples.rows)} packed examples come out differently here"
+        counts = f"{len(differences)} of the {len(model.examples.rows)} packed examples come out differently here"
         raise ModelRefused(f"{counts}; the command selftest names them and the packages that differ")
-    ready = Ready(predictor, loaded.manifest.classes, describe.info(loaded.package), schema_view.schema_view(loaded))
+    ready = Ready(model, model.package.manifest.classes, describe.info(model.package))
     # What is alive now stays alive: keeping it out of every later collection cuts the long tail of latency.
     gc.collect()
     gc.freeze()
@@ -64,13 +72,13 @@ class Service:
     """Holds the model once it is there.
 
     Args:
-        folder: the model package.
+        settings: which package, and whether it may be served without scikit-learn.
         on_refusal: called from the loading thread when the process may not serve this package.
     """
 
-    def __init__(self, folder: Path, on_refusal: Callable[[StartRefused], None]) -> None:
+    def __init__(self, settings: Settings, on_refusal: Callable[[StartRefused], None]) -> None:
         self.ready: Ready | None = None
-        self._folder = folder
+        self._settings = settings
         self._on_refusal = on_refusal
 
     def start_loading(self) -> None:
@@ -79,7 +87,7 @@ class Service:
 
     def _load(self) -> None:
         try:
-            self.ready = prepare(self._folder)
+            self.ready = prepare(self._settings.model_dir, fast_path=self._settings.fast_path)
             log.info("ready")
         except StartRefused as error:
             self._on_refusal(error)

@@ -30,6 +30,9 @@ FORMATS = ("joblib", "pickle")
 Allowed = Callable[[str, str], bool] | frozenset[str]
 """A policy on ``(module, name)``, or the exact set of ``module name`` strings."""
 
+StandIn = Callable[[str, str], Any]
+"""What takes the place of an allowed global ``(module, name)``; None where the global itself is imported."""
+
 _Machine: Any = pickle._Unpickler  # noqa: SLF001 - the pure-Python one, as joblib uses it
 
 _UNBUILDABLE = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)
@@ -75,13 +78,20 @@ class Loaded:
     globals: tuple[str, ...]
 
 
-def load(data: bytes, format: str, allowed: Allowed) -> Loaded:  # noqa: A002 - the field's word
+def load(
+    data: bytes,
+    format: str,  # noqa: A002 - the field's word
+    allowed: Allowed,
+    stand_in: StandIn | None = None,
+) -> Loaded:
     """Load a pickle or a joblib file, refusing every global that is not allowed before it is imported.
 
     Args:
         data: the whole file.
         format: ``pickle`` or ``joblib`` (compressed or not; memory mapping is never used).
         allowed: a policy, or the exact set of ``module name`` strings.
+        stand_in: asked for each global that is allowed, before it is imported; what it raises is the cause of an
+            ``UnpickleError``.
 
     Raises:
         RefusedGlobal: a global is not allowed, has a dotted name, or no identifier's.
@@ -89,7 +99,7 @@ def load(data: bytes, format: str, allowed: Allowed) -> Loaded:  # noqa: A002 - 
     """
     if format not in FORMATS:
         raise UnpickleError(f"unknown format {format!r}; known are {', '.join(FORMATS)}")
-    gate = _Gate(allowed)
+    gate = _Gate(allowed, stand_in)
     try:
         if format == "pickle":
             stream: BinaryIO = io.BytesIO(data)
@@ -109,16 +119,20 @@ def load(data: bytes, format: str, allowed: Allowed) -> Loaded:  # noqa: A002 - 
 class _Gate:
     """The list, and the record of what passed it; shared by a reader and the readers of its nested streams."""
 
-    def __init__(self, allowed: Allowed) -> None:
+    def __init__(self, allowed: Allowed, stand_in: StandIn | None) -> None:
         self.seen: set[str] = set()
         self._allowed = allowed
+        self._stand_in = stand_in
 
     def resolve(self, module: str, name: str) -> Any:
-        """The global, imported if it is allowed."""
+        """The global, or what stands in for it, if it is allowed."""
         well_formed = name.isidentifier() and all(part.isidentifier() for part in module.split("."))
         if not well_formed or not self._permits(module, name):
             raise RefusedGlobal(module, name)
         self.seen.add(f"{module} {name}")
+        stand_in = self._stand_in(module, name) if self._stand_in else None
+        if stand_in is not None:
+            return stand_in
         try:
             __import__(module)
             return getattr(sys.modules[module], name)

@@ -81,6 +81,7 @@ def write_package(
         contract.PROVENANCE: b'{"code": {"revision": "abc"}}\n',
         contract.TRAINING_LOCK: b'lock-version = "1.0"\n\n[[packages]]\nname = "numpy"\nversion = "1.0.0"\n',
         contract.OUTPUT_SCHEMA: output_schema.to_json().encode(),
+        contract.FAST_PATH: contract.FastPath(equal=True, rows=len(X)).to_json().encode(),
         **(extra or {}),
     }
     if not isinstance(input_schema, str):
@@ -270,10 +271,10 @@ def coded(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 
 @contextmanager
-def client_of(folder: Path) -> Iterator[httpx.Client]:
+def client_of(folder: Path, *, fast_path: bool = True) -> Iterator[httpx.Client]:
     """A client of the application in this process, served over loopback, with the package loaded."""
     refusals: list[Exception] = []
-    app = create_app(Settings(model_dir=folder), refusals.append)
+    app = create_app(Settings(model_dir=folder, fast_path=fast_path), refusals.append)
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none"))
     thread = threading.Thread(target=server.run, args=([listener],))
@@ -292,9 +293,10 @@ def client_of(folder: Path) -> Iterator[httpx.Client]:
         listener.close()
 
 
-@pytest.fixture(scope="session")
-def cancer_client(cancer: Made) -> Iterator[httpx.Client]:
-    with client_of(cancer.folder) as client:
+@pytest.fixture(scope="session", params=[True, False], ids=["fast path", "scikit-learn"])
+def cancer_client(cancer: Made, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
+    """Both ways of answering, which no caller can tell apart."""
+    with client_of(cancer.folder, fast_path=request.param) as client:
         yield client
 
 
@@ -304,9 +306,10 @@ def mixed_client(mixed: Made) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture(scope="session")
-def regressor_client(regressor: Made) -> Iterator[httpx.Client]:
-    with client_of(regressor.folder) as client:
+@pytest.fixture(scope="session", params=[True, False], ids=["fast path", "scikit-learn"])
+def regressor_client(regressor: Made, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
+    """Both ways of answering."""
+    with client_of(regressor.folder, fast_path=request.param) as client:
         yield client
 
 

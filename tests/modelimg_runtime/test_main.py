@@ -62,7 +62,7 @@ def stop(server, signal_number=signal.SIGTERM):
 
 def test_a_server_is_alive_then_ready_then_predicts_then_ends_with_0(cancer, tools):
     body = json.dumps({"rows": cancer.rows}).encode()
-    with tools.server_of(cancer.folder) as server:
+    with tools.server_of(cancer.folder, MODELIMG_FAST_PATH="off") as server:  # loading takes its time
         server.wait_for("/livez")
         status, headers, document = server.request("GET", "/readyz")
         assert (status, headers["content-type"]) == (503, "application/problem+json")

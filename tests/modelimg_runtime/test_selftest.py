@@ -6,8 +6,8 @@ from importlib import metadata
 import pytest
 
 from modelimg_runtime import contract
-from modelimg_runtime.model import load_model
 from modelimg_runtime.selftest import VersionDifference, locked_versions, replay, selftest
+from modelimg_runtime.served import open_served
 
 
 def change_examples(made, tools, **changes):
@@ -17,8 +17,8 @@ def change_examples(made, tools, **changes):
 
 @pytest.mark.parametrize("name", ["cancer", "mixed", "regressor", "two_outputs", "coded"])
 def test_the_packed_examples_come_out_as_they_were(request, name):
-    model = load_model(request.getfixturevalue(name).folder)
-    assert replay(model, model.predictor()) == []
+    for fast_path in (True, False):
+        assert replay(open_served(request.getfixturevalue(name).folder, fast_path=fast_path)) == []
 
 
 def test_floats_within_the_tolerance_are_equal_and_others_not(fresh_cancer, tools):

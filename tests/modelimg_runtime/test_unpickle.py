@@ -135,6 +135,31 @@ def test_names_of_python_2_are_checked_by_their_names_of_today():
     assert loaded.globals == ("builtins set",)
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_stands_in_for_a_global_is_asked_for_after_the_list_and_before_an_import(format):
+    asked = []
+
+    class Stand:
+        pass
+
+    def stand_in(module, name):
+        asked.append(f"{module} {name}")
+        return Stand if module.startswith("sklearn") else None
+
+    data = saved([StandardScaler(), np.arange(3)], format)
+    globals_ = load(data, format, everything).globals
+    first, second = load(data, format, frozenset(globals_), stand_in).object
+    assert (type(first), first.with_mean, second.tolist()) == (Stand, True, [0, 1, 2])
+    assert sorted(set(asked)) == list(globals_)
+    asked.clear()
+    with pytest.raises(RefusedGlobal):
+        load(data, format, frozenset(), stand_in)
+    assert asked == []
+    with pytest.raises(UnpickleError) as refused:
+        load(data, format, everything, lambda module, name: 1 / 0)
+    assert isinstance(refused.value.__cause__, ZeroDivisionError)
+
+
 # ---- what must not run ---------------------------------------------------------------------------------------
 
 

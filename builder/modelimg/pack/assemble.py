@@ -15,6 +15,7 @@ from modelimg.pack.code import CodeModule, find_code, importable, imports
 from modelimg.pack.data import Split, SplitValue, read_splits, reader_for
 from modelimg.pack.draft import draft_input, draft_output
 from modelimg.pack.examples import example_rows, make_examples
+from modelimg.pack.fastpath import prove_fast_path
 from modelimg.pack.imports import imported_modules
 from modelimg.pack.lock import ServingLock
 from modelimg.pack.metrics import TRAIN, all_metrics
@@ -171,6 +172,7 @@ def _write_contents(
     _write_code(fresh, job.own)
     write_file(fresh, contract.TRAINING_LOCK, locker.training())
     write_file(fresh, contract.EXAMPLES, examples.to_json())
+    write_file(fresh, contract.FAST_PATH, prove_fast_path(packed, contracts, _example_split(tables)).to_json())
     write_file(fresh, contract.METRICS, contract.canonical_json(scores))
     write_file(fresh, contract.PROVENANCE, contract.canonical_json(provenance(state, tables, command)))
     if state.patch:

@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from modelimg_runtime.batch import ABSENT, Prediction
 from modelimg_runtime.errors import PayloadError
-from modelimg_runtime.frames import ABSENT
-from modelimg_runtime.predict import Prediction
 
 JSON = "application/json"
 CSV = "text/csv"

@@ -88,6 +88,7 @@ def test_a_package_holds_what_the_design_says(package):
         "input_schema.json",
         "output_schema.json",
         "examples.json",
+        "fast_path.json",
         "imports.txt",
         "metrics.json",
         "provenance.json",

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelimg_runtime.batch import ABSENT, Prediction
 from modelimg_runtime.errors import PayloadError
-from modelimg_runtime.frames import ABSENT
-from modelimg_runtime.predict import Prediction
 from modelimg_runtime.protocols.native import CSV, JSON, answer, media_type, parse
 
 SCALARS = st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats(allow_nan=False, allow_infinity=False)

@@ -1,0 +1,90 @@
+"""Scalers: the arithmetic of ``sklearn.preprocessing._data``, operation by operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from modelimg_runtime.batch import Batch
+from modelimg_runtime.fast.errors import NotSpecialised
+from modelimg_runtime.fast.inputs import Array, Matrix, Value, check_input, floats, refuse_infinite
+from modelimg_runtime.fast.parts import Part
+
+_Change = Callable[[Array], Array | None]
+
+
+def standard(part: Part, value: Value) -> Matrix:
+    """``StandardScaler``: subtract the mean, divide by the scale."""
+    part.expect("with_mean", True, False)
+    part.expect("with_std", True, False)
+    mean = part.array("mean_") if part["with_mean"] else None
+    scale = part.array("scale_") if part["with_std"] else None
+    return _scaled(part, value, _shift_and_divide(mean, scale))
+
+
+def robust(part: Part, value: Value) -> Matrix:
+    """``RobustScaler``: subtract the centre, divide by the scale."""
+    part.expect("with_centering", True, False)
+    part.expect("with_scaling", True, False)
+    center = part.array("center_") if part["with_centering"] else None
+    scale = part.array("scale_") if part["with_scaling"] else None
+    return _scaled(part, value, _shift_and_divide(center, scale))
+
+
+def max_abs(part: Part, value: Value) -> Matrix:
+    """``MaxAbsScaler``: divide by the scale."""
+    part.expect("clip", False, True)
+    divide = _shift_and_divide(None, part.array("scale_"))
+    return _scaled(part, value, _clipped(divide, -1.0, 1.0) if part.get("clip") else divide)
+
+
+def min_max(part: Part, value: Value) -> Matrix:
+    """``MinMaxScaler``: multiply by the scale, add the minimum, and perhaps clip."""
+    part.expect("clip", False, True)
+    scale, minimum = part.array("scale_"), part.array("min_")
+
+    def change(X: Array) -> None:
+        X *= scale
+        X += minimum
+
+    low, high = (float(bound) for bound in part["feature_range"])
+    return _scaled(part, value, _clipped(change, low, high) if part.get("clip") else change)
+
+
+def _shift_and_divide(shift: Array | None, divisor: Array | None) -> _Change:
+    def change(X: Array) -> None:
+        if shift is not None:
+            X -= shift
+        if divisor is not None:
+            X /= divisor
+
+    return change
+
+
+def _clipped(change: _Change, low: float, high: float) -> _Change:
+    def then_clip(X: Array) -> None:
+        change(X)
+        np.clip(X, low, high, out=X)
+
+    return then_clip
+
+
+def _scaled(part: Part, value: Value, change: _Change) -> Matrix:
+    # Without a copy, scikit-learn may scale the caller's own frame, and a second call scales it again.
+    part.expect("copy", True)
+    check_input(part, value)
+    given = floats(value, part)
+    for name in ("mean_", "center_", "scale_", "min_"):
+        fitted = part.get(name)
+        if fitted is not None and fitted.shape != (given.width,):
+            raise NotSpecialised(f"{name} of {part.name} has another length than its columns")
+    read_given = given.read
+
+    def read(batch: Batch) -> Array:
+        X = read_given(batch)
+        refuse_infinite(X)
+        change(X)
+        return X
+
+    return Matrix(given.width, "f", read)

@@ -1,0 +1,131 @@
+"""The fast lane: the contract's compiled test, then the specialised model, then the compiled test of the answer.
+
+It answers as the path of `predict` would, to the last bit, or not at all; and it imports neither pandas, pandera nor
+scikit-learn, which take longer to import than all else that a container does until its first prediction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from modelimg_runtime import contract, unpickle
+from modelimg_runtime.accept import InputTest, OutputTest
+from modelimg_runtime.accept.rules import NotCompiled, TableRules, rules_of
+from modelimg_runtime.batch import Answer, Prediction
+from modelimg_runtime.fast import FastModel, NotAnswered, NotSpecialised, read_parts, specialise
+from modelimg_runtime.package import Package
+from modelimg_runtime.texts import value_of
+
+
+class NoFastLane(Exception):  # noqa: N818 - it says what is the case
+    """There is none for this model; the message says what is in the way, in one sentence without a full stop."""
+
+
+class FastLane:
+    """See the module. Holds no state between calls, so threads may share one.
+
+    Args:
+        model: gives the answers.
+        rules: of the input.
+        answer_rules: of the output.
+        classes: the classifier's classes, in the order of its probabilities.
+    """
+
+    def __init__(self, model: FastModel, rules: TableRules, answer_rules: TableRules, classes: Sequence[Any]) -> None:
+        self._model, self._classes = model, tuple(classes)
+        self._input, self._output = InputTest(rules), OutputTest(answer_rules)
+        self._kinds = {column.name: column.kind for column in rules.columns}
+
+    def predict_columns(self, columns: Mapping[str, Sequence[Any]], *, text: bool = False) -> Prediction | None:
+        """Predict from columns of JSON values, or of CSV fields where ``text``.
+
+        Returns:
+            None where the other path is to decide: the input or the answer is not accepted here.
+        """
+        answer = self.answer(self._from_text(columns) if text else columns)
+        if answer is None:
+            return None
+        probabilities = None if answer.probabilities is None else answer.probabilities.tolist()
+        return Prediction(answer.predictions.tolist(), probabilities)
+
+    def answer(self, columns: Mapping[str, Sequence[Any]]) -> Answer | None:
+        """The same, from JSON values, as arrays."""
+        batch = self._input.columns(columns)
+        if batch is None or batch.rows > self._model.best_rows:
+            return None
+        try:
+            answer = self._model.answer(batch)
+        except NotAnswered:
+            return None
+        outputs = output_columns(answer, self._classes)
+        # JSON has no infinity and no NaN: what becomes of them is not for this lane to say.
+        finite = all(np.isfinite(each).all() for each in outputs.values() if each.dtype.kind == "f")
+        return answer if finite and self._output.accepts(outputs) else None
+
+    def _from_text(self, columns: Mapping[str, Sequence[str]]) -> dict[str, list[Any]]:
+        kinds = self._kinds
+        return {name: [value_of(kinds.get(name, ""), text) for text in texts] for name, texts in columns.items()}
+
+
+def output_columns(answer: Answer, classes: Sequence[Any]) -> Mapping[str, np.ndarray[Any, Any]]:
+    """The columns of the frame that `predict.output_frame` makes of the same answer."""
+    return answer.columns(classes, contract.PREDICTION, contract.PROBABILITY_PREFIX)
+
+
+def make_lane(data: bytes, model: contract.ModelFile, schemas: Mapping[str, bytes], classes: Sequence[Any]) -> FastLane:
+    """The fast lane of a model, whether or not it answers as it should.
+
+    Args:
+        data: the model file's bytes, whose digest was checked.
+        model: what the manifest says of it.
+        schemas: side → serialised schema, ``input`` and ``output``.
+        classes: the classifier's classes, in the order of its probabilities.
+
+    Raises:
+        NoFastLane: the model or a schema is of a kind that has none, or another scikit-learn is installed.
+    """
+    try:
+        rules, answer_rules = (rules_of(json.loads(schemas[side])) for side in ("input", "output"))
+        fast = specialise(
+            read_parts(data, model.format, frozenset(model.globals)),
+            [(column.name, column.dtype) for column in rules.columns],
+            classes,
+        )
+    except (NotCompiled, NotSpecialised, unpickle.UnpickleError, ValueError) as error:
+        raise NoFastLane(str(error)) from error
+    try:
+        installed = metadata.version("scikit-learn")
+    except metadata.PackageNotFoundError as error:
+        raise NoFastLane("scikit-learn is not installed here") from error
+    if fast.version != installed:
+        raise NoFastLane(f"the model is of scikit-learn {fast.version}, and here is {installed}")
+    return FastLane(fast, rules, answer_rules, classes)
+
+
+def open_lane(package: Package) -> FastLane:
+    """The fast lane of a package whose packing found it to be equal.
+
+    Raises:
+        NoFastLane: it was not found to be equal, or cannot be used here.
+        PackageUnreadable: a file is missing or was changed.
+        ModelRefused: the model's file is not the packed one.
+    """
+    manifest = package.manifest
+    if contract.FAST_PATH not in manifest.files:
+        raise NoFastLane(f"the package has no {contract.FAST_PATH}")
+    try:
+        proof = contract.FastPath.from_json(package.read(contract.FAST_PATH))
+    except ValueError as error:
+        raise NoFastLane(str(error)) from error
+    if not proof.equal:
+        raise NoFastLane(proof.reason or "packing did not find it equal")
+    references = {side: manifest.schemas.get(side, "") for side in ("input", "output")}
+    if any(":" in reference or reference not in manifest.files for reference in references.values()):
+        raise NoFastLane("a schema is code")
+    schemas = {side: package.read(reference) for side, reference in references.items()}
+    return make_lane(package.read(manifest.model.file), manifest.model, schemas, manifest.classes)
