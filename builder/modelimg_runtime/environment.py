@@ -13,6 +13,7 @@ from modelimg_runtime.errors import ContractWeakened, SettingRefused
 ENV_MAX_BODY_BYTES = "MODELIMG_MAX_BODY_BYTES"
 DEFAULT_MAX_BODY_BYTES = 10_000_000
 ENV_FAST_PATH = "MODELIMG_FAST_PATH"
+ENV_VERTEX_HEALTH, ENV_VERTEX_PREDICT = "AIP_HEALTH_ROUTE", "AIP_PREDICT_ROUTE"
 
 _TRUE = frozenset({"true", "True", "1"})  # what pandera.config takes for true; everything else is false to it
 
@@ -26,6 +27,8 @@ class Settings:
         port: TCP port; ``PORT`` wins over Vertex AI's ``AIP_HTTP_PORT``, since it is the one set by hand.
         max_body_bytes: longest request body that is read.
         fast_path: predict without scikit-learn where packing showed that the answers are the same.
+        vertex_health: Vertex AI's path of the health check, beside our own.
+        vertex_predict: Vertex AI's path for predictions.
         host: IPv4 address to listen on; a container's only purpose is to be reached, so all unless told otherwise.
     """
 
@@ -34,6 +37,8 @@ class Settings:
     max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
     host: str = "0.0.0.0"  # noqa: S104 - see above
     fast_path: bool = True
+    vertex_health: str | None = None
+    vertex_predict: str | None = None
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
@@ -49,6 +54,8 @@ class Settings:
             port=_number(environ, port_name, contract.DEFAULT_PORT, 65535),
             max_body_bytes=_number(environ, ENV_MAX_BODY_BYTES, DEFAULT_MAX_BODY_BYTES, 2**40),
             fast_path=_switch(environ, ENV_FAST_PATH),
+            vertex_health=_path(environ, ENV_VERTEX_HEALTH),
+            vertex_predict=_path(environ, ENV_VERTEX_PREDICT),
         )
 
 
@@ -80,6 +87,13 @@ def _address(text: str) -> str:
         return str(IPv4Address(text))
     except AddressValueError as error:
         raise SettingRefused(f"{contract.ENV_HOST}={text} is no IPv4 address") from error
+
+
+def _path(environ: Mapping[str, str], name: str) -> str | None:
+    text = environ.get(name) or None
+    if text is not None and not (text.startswith("/") and text.isascii() and text.isprintable() and "{" not in text):
+        raise SettingRefused(f"{name}={text} is no path")
+    return text
 
 
 def _switch(environ: Mapping[str, str], name: str) -> bool:

@@ -56,6 +56,11 @@ class FrameReader:
         self._schema = schema
         self._types = {name: cell_type(column, schema.dtype) for name, column in schema.columns.items()}
 
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Column of the schema → kind of its values, as ``cells`` has them."""
+        return {str(name): kind.kind for name, kind in self._types.items()}
+
     def read(self, columns: Mapping[str, Sequence[Any]]) -> tuple[pd.DataFrame, list[Violation]]:
         """A frame in the schema's order, and the violations.
 

@@ -34,12 +34,15 @@ class FastLane:
         rules: of the input.
         answer_rules: of the output.
         classes: the classifier's classes, in the order of its probabilities.
+
+    Attributes:
+        kinds: column → kind of its values.
     """
 
     def __init__(self, model: FastModel, rules: TableRules, answer_rules: TableRules, classes: Sequence[Any]) -> None:
         self._model, self._classes = model, tuple(classes)
         self._input, self._output = InputTest(rules), OutputTest(answer_rules)
-        self._kinds = {column.name: column.kind for column in rules.columns}
+        self.kinds = {column.name: column.kind for column in rules.columns}
 
     def predict_columns(self, columns: Mapping[str, Sequence[Any]], *, text: bool = False) -> Prediction | None:
         """Predict from columns of JSON values, or of CSV fields where ``text``.
@@ -68,7 +71,7 @@ class FastLane:
         return answer if finite and self._output.accepts(outputs) else None
 
     def _from_text(self, columns: Mapping[str, Sequence[str]]) -> dict[str, list[Any]]:
-        kinds = self._kinds
+        kinds = self.kinds
         return {name: [value_of(kinds.get(name, ""), text) for text in texts] for name, texts in columns.items()}
 
 

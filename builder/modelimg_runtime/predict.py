@@ -80,6 +80,11 @@ class Predictor:
         self._output_schema = output_schema
         self._reader = FrameReader(input_schema)
 
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """Column → kind of its values, as ``cells`` has them."""
+        return self._reader.kinds
+
     def predict_columns(self, columns: Mapping[str, Sequence[Any]], *, text: bool = False) -> Prediction:
         """Predict from columns of JSON values, or of CSV fields where ``text``.
 

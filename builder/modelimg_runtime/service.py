@@ -33,11 +33,29 @@ class Ready:
     classes: tuple[Any, ...]
     info: dict[str, Any]
 
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Name and version of the model."""
+        manifest = self.model.package.manifest
+        return manifest.name, manifest.version
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The model's columns in order."""
+        return self.model.examples.columns
+
     def schema(self) -> dict[str, Any]:
         """Body of ``/schema``; loads the contracts where nothing needed them before."""
         from modelimg_runtime.schema_view import schema_view
 
         return schema_view(self.model.model)
+
+    def tensors(self) -> tuple[list[tuple[str, str]], list[tuple[str, str, int | None]]]:
+        """Name and kind of each column, and name, datatype and second dimension of each output."""
+        from modelimg_runtime.protocols.oip import described_outputs
+
+        kinds = self.model.kinds
+        return list(kinds.items()), described_outputs(self.model.examples)
 
 
 def prepare(folder: Path, *, fast_path: bool) -> Ready:

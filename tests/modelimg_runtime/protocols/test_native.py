@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from modelimg_runtime.batch import ABSENT, Prediction
 from modelimg_runtime.errors import PayloadError
-from modelimg_runtime.protocols.native import CSV, JSON, answer, media_type, parse
+from modelimg_runtime.protocols.bodies import CSV, JSON, media_type
+from modelimg_runtime.protocols.native import answer, parse
 
 SCALARS = st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats(allow_nan=False, allow_infinity=False)
 

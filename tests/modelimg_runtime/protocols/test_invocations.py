@@ -1,0 +1,140 @@
+"""MLflow's and SageMaker's bodies."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelimg_runtime.batch import ABSENT, Prediction
+from modelimg_runtime.errors import PayloadError
+from modelimg_runtime.protocols.bodies import CSV, JSON
+from modelimg_runtime.protocols.invocations import answer, parse
+
+NAMES = ("a", "b")
+
+
+def columns(document, names=NAMES):
+    return dict(parse(json.dumps(document).encode(), JSON, names).columns)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"dataframe_split": {"columns": ["a", "b"], "data": [[1, "x"], [2, "y"]]}},
+        {"dataframe_split": {"columns": ["a", "b"], "data": [[1, "x"], [2, "y"]], "index": [5, 6]}},
+        {"dataframe_records": [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]},
+        {"instances": [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]},
+        {"instances": [[1, "x"], [2, "y"]]},
+        {"inputs": {"a": [1, 2], "b": ["x", "y"]}},
+        {"inputs": [[1, "x"], [2, "y"]]},
+        {"inputs": [[1, "x"], [2, "y"]], "params": {}},
+    ],
+)
+def test_every_form_gives_the_same_columns(document):
+    assert columns(document) == {"a": [1, 2], "b": ["x", "y"]}
+
+
+def test_a_model_of_one_column_takes_bare_values():
+    assert columns({"instances": [1, 2]}, ("a",)) == {"a": [1, 2]}
+    assert columns({"inputs": [[1], [2]]}, ("a",)) == {"a": [1, 2]}
+
+
+def test_a_record_without_a_column_has_an_absent_cell():
+    assert columns({"dataframe_records": [{"a": 1}, {"a": 2, "b": None}]}) == {"a": [1, 2], "b": [ABSENT, None]}
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({}, "one of dataframe_split"),
+        ([], "one of dataframe_split"),
+        ({"rows": []}, "one of dataframe_split"),
+        ({"inputs": [], "instances": []}, "one of dataframe_split"),
+        ({"inputs": [[1, 2]], "other": 1}, "takes no other"),
+        ({"inputs": [[1, 2]], "params": {"t": 1}}, "takes no params"),
+        ({"dataframe_split": {"data": []}}, "must be"),
+        ({"dataframe_split": {"columns": ["a"], "data": [], "x": 1}}, "must be"),
+        ({"dataframe_split": {"columns": ["a", "a"], "data": [[1, 2]]}}, "each column once"),
+        ({"dataframe_split": {"columns": [1], "data": [[1]]}}, "each column once"),
+        ({"dataframe_split": {"columns": ["a"], "data": [[1, 2]]}}, "2 values for 1 columns"),
+        ({"dataframe_split": {"columns": ["a"], "data": {"a": 1}}}, "array of arrays"),
+        ({"dataframe_records": {"a": [1]}}, "array of objects"),
+        ({"instances": [[1]]}, "1 values for 2 columns"),
+        ({"instances": [1, 2]}, "array of arrays"),
+        ({"instances": "x"}, "array of arrays"),
+        ({"instances": [{"a": 1}, [1, 2]]}, "array of objects"),
+        ({"inputs": {"a": 1}}, "object of arrays"),
+    ],
+)
+def test_what_is_none_of_the_forms_is_refused(document, message):
+    with pytest.raises(PayloadError, match=message):
+        columns(document)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"a,b\n1,x\n2,y\n", {"a": ("1", "2"), "b": ("x", "y")}),
+        (b"b,a\nx,1\ny,2\n", {"b": ("x", "y"), "a": ("1", "2")}),
+        (b"1,x\n2,y", {"a": ("1", "2"), "b": ("x", "y")}),
+        (b"a,c\n1,x\n", {"a": ("1",), "c": ("x",)}),  # a header with a wrong name, which the contract refuses
+    ],
+)
+def test_csv_has_a_header_where_its_first_line_has_names_of_the_model(body, expected):
+    payload = parse(body, CSV, NAMES)
+    assert payload.text
+    assert dict(payload.columns) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"1,2,3\n", "3 fields in a line and no header"),
+        (b"a,a\n1,2\n", "each column once"),
+        (b"a,b\n1\n", "line 2 of the CSV has 1 fields"),
+        (b"\n\n", "each column once"),
+        (b"", "empty"),
+        (b'"a', "not CSV"),
+    ],
+)
+def test_csv_that_is_no_table_is_refused(body, message):
+    with pytest.raises(PayloadError, match=message):
+        parse(body, CSV, NAMES)
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["dataframe_split", "dataframe_records", "instances", "inputs", "columns", "data", "a", "b"]
+            ),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(JSON_VALUES)
+def test_no_json_raises_anything_but_a_payload_error(document):
+    with suppress(PayloadError):
+        assert columns(document) is not None
+
+
+@given(st.binary(max_size=80), st.sampled_from([JSON, CSV]))
+def test_no_body_raises_anything_but_a_payload_error(body, kind):
+    with suppress(PayloadError):
+        assert parse(body, kind, NAMES).columns is not None
+
+
+def test_answers_are_json_or_lines():
+    assert json.loads(answer(Prediction(["x", None], None), csv=False)) == {"predictions": ["x", None]}
+    assert answer(Prediction(["x", None, 'a"b'], None), csv=True) == b'x\n""\n"a""b"\n'
+    assert answer(Prediction([[1, 2.5]], None), csv=True) == b"1,2.5\n"
