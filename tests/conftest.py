@@ -41,6 +41,9 @@ def _own_environment() -> Iterator[None]:
             "MODELIMG_DEBIAN_SNAPSHOT",
             "PORT",
             "AIP_HTTP_PORT",
+            "AIP_HEALTH_ROUTE",
+            "AIP_PREDICT_ROUTE",
+            "MODELIMG_FAST_PATH",
         ):
             patch.delenv(name, raising=False)
         yield

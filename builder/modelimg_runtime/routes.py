@@ -161,15 +161,17 @@ async def answered(request: Request, parse: Parse) -> Response:
     """Read the body, predict and answer: on the event loop what is small and fast, else in a thread."""
     ready = ready_of(request)
     body = await read_body(request, request.app.state.settings.max_body_bytes)
-    if len(body) <= _INLINE:
-        asked = parse(ready, body)
-        quick = ready.model.quick(asked.payload.columns, text=asked.payload.text)
+    small = parse(ready, body) if len(body) <= _INLINE else None
+    if small:
+        quick = ready.model.quick(small.payload.columns, text=small.payload.text)
         if quick is not None:
-            return asked.answer(quick)
+            return small.answer(quick)
 
     def work() -> Response:
-        asked = parse(ready, body)
-        return asked.answer(ready.model.predict_columns(asked.payload.columns, text=asked.payload.text))
+        asked = small or parse(ready, body)
+        # What the fast lane was asked on the event loop, it is not asked again.
+        predict_columns = ready.model.predictor.predict_columns if small else ready.model.predict_columns
+        return asked.answer(predict_columns(asked.payload.columns, text=asked.payload.text))
 
     return await anyio.to_thread.run_sync(work, limiter=request.app.state.limiter)
 

@@ -95,11 +95,10 @@ def selftest(folder: Path) -> SelfTest:
 
 
 def _check_fast_path(served: ServedModel) -> None:
-    predictor = served.model.predictor()
     if served.lane is None:
         return
     columns = example_columns(served.examples)
-    quick, expected = served.lane.predict_columns(columns), predictor.predict_columns(columns)
+    quick, expected = served.lane.predict_columns(columns), served.predictor.predict_columns(columns)
     if quick != expected:
         raise ModelRefused(
             f"{contract.FAST_PATH} says that scikit-learn can be passed by, and here the answers to the examples differ"

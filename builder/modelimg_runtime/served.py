@@ -55,11 +55,20 @@ class ServedModel:
         return self._load()[0]
 
     @property
+    def predictor(self) -> Predictor:
+        """The path that decides, loaded as `model` is.
+
+        Raises:
+            StartRefused: the model may not be loaded.
+        """
+        return self._load()[1]
+
+    @property
     def kinds(self) -> Mapping[str, str]:
         """Column → kind of its values: ``float``, ``int``, ``bool``, ``str``, or another that is sent as text."""
         if self.lane:
             return self.lane.kinds
-        return self._load()[1].kinds
+        return self.predictor.kinds
 
     def predict_columns(self, columns: Mapping[str, Sequence[Any]], *, text: bool = False) -> Prediction:
         """Predict from columns of JSON values, or of CSV fields where ``text``.
@@ -69,7 +78,7 @@ class ServedModel:
             InputRejected: the input breaks the contract, with every failing cell.
             OutputRejected: the answer would break the contract.
         """
-        return self.quick(columns, text=text) or self._load()[1].predict_columns(columns, text=text)
+        return self.quick(columns, text=text) or self.predictor.predict_columns(columns, text=text)
 
     def quick(self, columns: Mapping[str, Sequence[Any]], *, text: bool = False) -> Prediction | None:
         """The same by the fast lane alone; None where the other path is to decide."""

@@ -16,19 +16,13 @@ _Change = Callable[[Array], Array | None]
 
 def standard(part: Part, value: Value) -> Matrix:
     """``StandardScaler``: subtract the mean, divide by the scale."""
-    part.expect("with_mean", True, False)
-    part.expect("with_std", True, False)
-    mean = part.array("mean_") if part["with_mean"] else None
-    scale = part.array("scale_") if part["with_std"] else None
+    mean, scale = _asked_for(part, "with_mean", "mean_"), _asked_for(part, "with_std", "scale_")
     return _scaled(part, value, _shift_and_divide(mean, scale))
 
 
 def robust(part: Part, value: Value) -> Matrix:
     """``RobustScaler``: subtract the centre, divide by the scale."""
-    part.expect("with_centering", True, False)
-    part.expect("with_scaling", True, False)
-    center = part.array("center_") if part["with_centering"] else None
-    scale = part.array("scale_") if part["with_scaling"] else None
+    center, scale = _asked_for(part, "with_centering", "center_"), _asked_for(part, "with_scaling", "scale_")
     return _scaled(part, value, _shift_and_divide(center, scale))
 
 
@@ -50,6 +44,11 @@ def min_max(part: Part, value: Value) -> Matrix:
 
     low, high = (float(bound) for bound in part["feature_range"])
     return _scaled(part, value, _clipped(change, low, high) if part.get("clip") else change)
+
+
+def _asked_for(part: Part, switch: str, attribute: str) -> Array | None:
+    part.expect(switch, True, False)
+    return part.array(attribute) if part[switch] else None
 
 
 def _shift_and_divide(shift: Array | None, divisor: Array | None) -> _Change:

@@ -25,12 +25,17 @@ def parse(body: bytes, names: Sequence[str]) -> Payload:
         PayloadError: the body is something else.
     """
     document = read_json(body)
-    if not isinstance(document, dict) or document.keys() != {"instances"}:
+    # Vertex AI's clients send parameters along, empty where there are none.
+    if not isinstance(document, dict) or "instances" not in document or _others(document):
         raise PayloadError('send {"instances": […]} and nothing else')
     instances = document["instances"]
     if isinstance(instances, list) and instances and isinstance(instances[0], dict):
         return columns_of_records(instances, "instances")
     return columns_of_rows(names, instances, "instances")
+
+
+def _others(document: dict[str, Any]) -> bool:
+    return bool(document.keys() - {"instances", "parameters"} or document.get("parameters"))
 
 
 def answer(prediction: Prediction) -> bytes:

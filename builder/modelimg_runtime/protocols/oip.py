@@ -203,11 +203,6 @@ def _columns(tensors: Sequence[Tensor], names: Sequence[str]) -> dict[str, list[
     return columns
 
 
-def output_datatype(kind: str) -> str:
-    """The datatype of predictions of a kind."""
-    return DATATYPE_OF_KIND.get(kind, "BYTES")
-
-
 def described_outputs(examples: Examples) -> list[tuple[str, str, int | None]]:
     """Name, datatype and second dimension of each output, as the packed examples show them."""
     outputs = [Tensor.of(PREDICTIONS, list(examples.predictions))]
