@@ -17,10 +17,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from modelimg_runtime.asking import REQUEST_ID, NoSuchModel, NotReady
 from modelimg_runtime.environment import Settings
 from modelimg_runtime.errors import OutputRejected, RuntimeFault, StartRefused
 from modelimg_runtime.problems import NOT_READY, Problem, problem_of
-from modelimg_runtime.routes import REQUEST_ID, NoSuchModel, NotReady, make_routes
+from modelimg_runtime.routes import make_routes
 from modelimg_runtime.service import Service
 from modelimg_runtime.shapes import error_body
 

@@ -65,6 +65,7 @@ RUNTIME_REQUIREMENTS: tuple[str, ...] = (
     "joblib",
     "pandas>=2.1.1",
     "pandera[pandas]>=0.32",
+    "prometheus-client>=0.22",
     "starlette>=0.45",
     "uvicorn>=0.34",
     "uvloop>=0.21",

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 import pandera.pandas as pa
 
-from modelimg_runtime.batch import ABSENT as ABSENT
 from modelimg_runtime.cells import CellRefused, CellType, cell_type
+from modelimg_runtime.columns import ABSENT as ABSENT
 from modelimg_runtime.errors import PayloadError, Violation
 from modelimg_runtime.texts import value_of
 from modelimg_runtime.validation import in_order, validated

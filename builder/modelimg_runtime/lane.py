@@ -16,7 +16,7 @@ import numpy as np
 from modelimg_runtime import contract, unpickle
 from modelimg_runtime.accept import InputTest, OutputTest
 from modelimg_runtime.accept.rules import NotCompiled, TableRules, rules_of
-from modelimg_runtime.batch import Answer, Prediction
+from modelimg_runtime.columns import Answer, Prediction
 from modelimg_runtime.fast import FastModel, NotAnswered, NotSpecialised, read_parts, specialise
 from modelimg_runtime.package import Package
 from modelimg_runtime.texts import value_of

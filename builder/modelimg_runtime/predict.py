@@ -14,7 +14,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from modelimg_runtime import contract
-from modelimg_runtime.batch import Prediction
+from modelimg_runtime.columns import Prediction
 from modelimg_runtime.errors import InputRejected, OutputRejected, Violation
 from modelimg_runtime.frames import FrameReader
 from modelimg_runtime.validation import validated

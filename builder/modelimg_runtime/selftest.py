@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from modelimg_runtime import contract
-from modelimg_runtime.batch import Prediction
+from modelimg_runtime.columns import Prediction
 from modelimg_runtime.errors import InputRejected, ModelRefused, OutputRejected, RuntimeFault
 from modelimg_runtime.package import open_package
 from modelimg_runtime.served import ServedModel, open_served

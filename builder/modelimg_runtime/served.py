@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelimg_runtime import contract
-from modelimg_runtime.batch import Prediction
+from modelimg_runtime.columns import Prediction
 from modelimg_runtime.errors import PackageUnreadable
 from modelimg_runtime.lane import FastLane, NoFastLane, open_lane
 from modelimg_runtime.package import Package, open_package

@@ -9,7 +9,7 @@ from typing import Any
 from modelimg_runtime.accept.checks import SUM_CHECK, NotCompiled
 from modelimg_runtime.accept.rules import TableRules
 from modelimg_runtime.accept.table import TableTest
-from modelimg_runtime.batch import Batch
+from modelimg_runtime.columns import Batch
 
 
 class InputTest:

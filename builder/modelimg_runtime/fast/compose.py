@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from modelimg_runtime.batch import Batch
+from modelimg_runtime.columns import Batch
 from modelimg_runtime.fast import encode, impute, scale
 from modelimg_runtime.fast.errors import NotSpecialised
 from modelimg_runtime.fast.inputs import Array, Matrix, Table, Value, check_input, plain_array

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from modelimg_runtime.batch import Answer, Batch
+from modelimg_runtime.columns import Answer, Batch
 from modelimg_runtime.fast.errors import NotSpecialised
 from modelimg_runtime.fast.inputs import Table, Value
 from modelimg_runtime.fast.linear import Reply, class_labels

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from modelimg_runtime.batch import Batch
+from modelimg_runtime.columns import Batch
 from modelimg_runtime.fast.errors import NotAnswered, NotSpecialised
 from modelimg_runtime.fast.inputs import Array, Matrix, ReadColumns, Table, Texts, Value, check_input
 from modelimg_runtime.fast.parts import Part

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from modelimg_runtime.batch import Answer, Batch
+from modelimg_runtime.columns import Answer, Batch
 from modelimg_runtime.fast.errors import NotSpecialised
 from modelimg_runtime.fast.inputs import Array, Value, check_input, singles
 from modelimg_runtime.fast.linear import Reply, adds_and_multiplies_apart, class_labels, sigmoids

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from modelimg_runtime.batch import Batch
+from modelimg_runtime.columns import Batch
 from modelimg_runtime.fast.errors import NotAnswered, NotSpecialised
 from modelimg_runtime.fast.parts import Part
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from modelimg_runtime.batch import Answer, Batch
+from modelimg_runtime.columns import Answer, Batch
 from modelimg_runtime.fast.errors import NotSpecialised
 from modelimg_runtime.fast.inputs import Array, Read, Value, check_input, numbers, refuse_not_finite
 from modelimg_runtime.fast.parts import Part

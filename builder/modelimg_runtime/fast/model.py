@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from modelimg_runtime.batch import Answer, Batch
+from modelimg_runtime.columns import Answer, Batch
 from modelimg_runtime.fast import constant, ensemble, linear
 from modelimg_runtime.fast.compose import PIPELINE, steps_of, transformed
 from modelimg_runtime.fast.errors import NotAnswered, NotSpecialised

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from modelimg_runtime.batch import Batch
+from modelimg_runtime.columns import Batch
 from modelimg_runtime.fast.errors import NotSpecialised
 from modelimg_runtime.fast.inputs import Array, Matrix, Value, check_input, floats, refuse_infinite
 from modelimg_runtime.fast.parts import Part

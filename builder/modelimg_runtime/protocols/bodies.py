@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from modelimg_runtime.batch import ABSENT
+from modelimg_runtime.columns import ABSENT
 from modelimg_runtime.errors import PayloadError
 
 JSON = "application/json"

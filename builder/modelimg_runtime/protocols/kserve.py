@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from modelimg_runtime.batch import Prediction
+from modelimg_runtime.columns import Prediction
 from modelimg_runtime.errors import PayloadError
 from modelimg_runtime.protocols.bodies import Payload, columns_of_records, columns_of_rows, read_json
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from modelimg_runtime import contract
-from modelimg_runtime.batch import Prediction
+from modelimg_runtime.columns import Prediction
 from modelimg_runtime.errors import PayloadError
 from modelimg_runtime.protocols.bodies import (
     CSV,

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modelimg_runtime.batch import Prediction
+from modelimg_runtime.columns import Prediction
 from modelimg_runtime.contract import Examples
 from modelimg_runtime.errors import PayloadError
 from modelimg_runtime.protocols.bodies import Payload, read_json

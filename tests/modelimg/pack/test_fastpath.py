@@ -25,7 +25,7 @@ from modelimg.pack.fastpath import prove_fast_path
 from modelimg.pack.model import read_model
 from modelimg.pack.schemas import pack_schema
 from modelimg_runtime import lane
-from modelimg_runtime.batch import Answer, Batch
+from modelimg_runtime.columns import Answer, Batch
 from modelimg_runtime.contract import FAST_PATH, FastPath
 from modelimg_runtime.fast import FastModel
 

@@ -20,7 +20,7 @@ import pandera.pandas as pa
 import pytest
 
 from modelimg_runtime import accept
-from modelimg_runtime.batch import ABSENT, Batch
+from modelimg_runtime.columns import ABSENT, Batch
 from modelimg_runtime.errors import PayloadError
 from modelimg_runtime.frames import FrameReader
 from modelimg_runtime.predict import _infinite

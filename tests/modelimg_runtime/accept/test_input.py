@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer
 
 from modelimg_runtime.accept import InputTest, NotCompiled, rules_of
-from modelimg_runtime.batch import ABSENT
+from modelimg_runtime.columns import ABSENT
 from modelimg_runtime.validation import load_schema
 
 C = pa.Check

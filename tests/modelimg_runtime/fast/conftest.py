@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
 
-from modelimg_runtime.batch import Batch
+from modelimg_runtime.columns import Batch
 from modelimg_runtime.fast import FastModel, NotAnswered, read_parts, specialise
 from modelimg_runtime.predict import output_frame
 from modelimg_runtime.unpickle import load

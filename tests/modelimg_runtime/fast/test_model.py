@@ -18,7 +18,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from modelimg_runtime.batch import Batch
+from modelimg_runtime.columns import Batch
 from modelimg_runtime.fast import NotAnswered, NotSpecialised, read_parts, specialise
 
 

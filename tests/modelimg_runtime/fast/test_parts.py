@@ -215,7 +215,7 @@ def test_flipped_and_cut_files_are_answered_or_raise_what_they_may(compare, data
 ALONE = """
 import sys
 from pathlib import Path
-from modelimg_runtime.batch import Batch
+from modelimg_runtime.columns import Batch
 from modelimg_runtime.fast import read_parts, specialise
 
 file, names = Path(sys.argv[1]).read_bytes(), Path(sys.argv[2]).read_text().splitlines()

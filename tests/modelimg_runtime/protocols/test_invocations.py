@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelimg_runtime.batch import ABSENT, Prediction
+from modelimg_runtime.columns import ABSENT, Prediction
 from modelimg_runtime.errors import PayloadError
 from modelimg_runtime.protocols.bodies import CSV, JSON
 from modelimg_runtime.protocols.invocations import answer, parse

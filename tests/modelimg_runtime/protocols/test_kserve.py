@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from modelimg_runtime.batch import Prediction
+from modelimg_runtime.columns import Prediction
 from modelimg_runtime.errors import PayloadError
 from modelimg_runtime.protocols.kserve import answer, parse
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelimg_runtime.batch import ABSENT, Prediction
+from modelimg_runtime.columns import ABSENT, Prediction
 from modelimg_runtime.errors import PayloadError
 from modelimg_runtime.protocols.bodies import CSV, JSON, media_type
 from modelimg_runtime.protocols.native import answer, parse

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from modelimg_runtime.batch import Prediction
+from modelimg_runtime.columns import Prediction
 from modelimg_runtime.contract import Examples
 from modelimg_runtime.errors import PayloadError
 from modelimg_runtime.protocols import oip
