@@ -13,7 +13,6 @@ from typing import BinaryIO
 
 from modelimg.errors import UsageError
 
-_CHUNK = 1 << 20
 _MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}
 _HEX = re.compile(r"[0-9a-f]{64}")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -52,10 +51,7 @@ class Digest:
     @classmethod
     def of_stream(cls, stream: BinaryIO) -> Digest:
         """The digest of what is left in a stream, read in bounded memory."""
-        hasher = hashlib.sha256()
-        while chunk := stream.read(_CHUNK):
-            hasher.update(chunk)
-        return cls(hasher.hexdigest())
+        return cls(hashlib.file_digest(stream, "sha256").hexdigest())  # type: ignore[arg-type]  # readinto
 
     def __str__(self) -> str:
         return f"sha256:{self.hex}"
