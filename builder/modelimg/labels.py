@@ -60,6 +60,7 @@ def image_labels(package: ModelPackage, base: ResolvedBase, created: str) -> dic
         OWN + "python": ".".join(manifest.python.split(".")[:2]),
         OWN + "training.command": provenance.get("training", {}).get("command"),
         **_schema_labels(manifest),
+        **_profile_labels(manifest),
         **_split_labels(provenance.get("data", {})),
         **_metric_labels(package.json(contract.METRICS)),
     }
@@ -73,6 +74,12 @@ def _schema_labels(manifest: contract.PackageManifest) -> dict[str, str]:
     return {
         f"{OWN}schema.{side}.sha256": manifest.files[ref.partition(":")[0]] for side, ref in manifest.schemas.items()
     }
+
+
+def _profile_labels(manifest: contract.PackageManifest) -> dict[str, str | None]:
+    """Packages of before have no profiles."""
+    files = {"input": contract.INPUT_PROFILE, "output": contract.OUTPUT_PROFILE}
+    return {f"{OWN}profile.{side}.sha256": manifest.files.get(name) for side, name in files.items()}
 
 
 def _split_labels(splits: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

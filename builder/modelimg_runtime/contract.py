@@ -21,6 +21,8 @@ METRICS = "metrics.json"
 PROVENANCE = "provenance.json"
 INPUT_SCHEMA = "input_schema.json"
 OUTPUT_SCHEMA = "output_schema.json"
+INPUT_PROFILE = "input_profile.json"
+OUTPUT_PROFILE = "output_profile.json"
 SCHEMAS_MODULE = "schemas.py"
 TRAINING_LOCK = "training.pylock.toml"
 IMPORTS = "imports.txt"
@@ -64,6 +66,7 @@ DEFAULT_PORT = 8080
 RUNTIME_REQUIREMENTS: tuple[str, ...] = (
     "joblib",
     "pandas>=2.1.1",
+    "orjson>=3.10",
     "pandera[pandas]>=0.32",
     "prometheus-client>=0.22",
     "starlette>=0.45",
@@ -71,6 +74,8 @@ RUNTIME_REQUIREMENTS: tuple[str, ...] = (
     "uvloop>=0.21",
     "httptools>=0.6.4",
 )
+PARQUET_REQUIREMENT = "pyarrow>=17"
+"""What reading Parquet and Arrow takes: 170 MB, so only where the package asks for it."""
 
 
 @dataclass(frozen=True)
@@ -81,24 +86,44 @@ class FastPath:
         equal: the fast path may be used: on every row it answered as scikit-learn does, bit for bit.
         rows: how many rows were compared.
         reason: why it may not be used.
+        batches_equal: scikit-learn gave each row the same bits in batches of several sizes as alone, so that requests
+            may be predicted together.
+        batch_rows: how many rows were compared so.
+        batch_difference: by how much a number of an answer differed at most; None where it was not found out, or where
+            something else than a number differed.
     """
 
     equal: bool
     rows: int = 0
     reason: str | None = None
+    batches_equal: bool = False
+    batch_rows: int = 0
+    batch_difference: float | None = None
 
     @classmethod
     def from_json(cls, text: str | bytes) -> FastPath:
-        """Read ``fast_path.json``.
+        """Read ``fast_path.json``; one of a package of before, which says nothing of batches, allows none.
 
         Raises:
             ValueError: not JSON, or not its fields.
         """
         try:
             data = json.loads(text)
-            return cls(equal=data["equal"] is True, rows=data["rows"], reason=data["reason"])
-        except (TypeError, KeyError) as error:
+            difference = data.get("batch_difference")
+            return cls(
+                equal=data["equal"] is True,
+                rows=data["rows"],
+                reason=data["reason"],
+                batches_equal=data.get("batches_equal") is True,
+                batch_rows=data.get("batch_rows", 0),
+                batch_difference=float(difference) if type(difference) in (int, float) else None,
+            )
+        except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"{FAST_PATH} lacks a field: {error}") from error
+
+    def batches_within(self, tolerance: float) -> bool:
+        """Whether the numbers of an answer change by no more than this when requests are predicted together."""
+        return self.batches_equal or (self.batch_difference is not None and self.batch_difference <= tolerance)
 
     def to_json(self) -> str:
         """Canonical JSON, ending in a line break."""
@@ -140,6 +165,27 @@ class ImageSettings:
     template: str | None = None
     """File name in the package of the user's own Dockerfile template."""
     prune: bool = True
+    parquet: bool = False
+    """Whether pyarrow is in the image, to read and write Parquet and Arrow."""
+
+
+@dataclass(frozen=True)
+class ProfileSettings:
+    """How much a profile says of single rows of the training data.
+
+    Attributes:
+        min_max: whether the least and the largest value of each column may stand in it.
+        top: categories of a column that are named, the most frequent ones.
+        fold_below: rows that must share what is shown: rarer categories are not named, and no bin is smaller.
+    """
+
+    min_max: bool = False
+    top: int = 50
+    fold_below: int = 10
+
+    def __post_init__(self) -> None:
+        if self.top < 0 or self.fold_below < 1:
+            raise ValueError(f"top cannot be below 0, nor fold_below below 1; they are {self.top}, {self.fold_below}")
 
 
 @dataclass(frozen=True)

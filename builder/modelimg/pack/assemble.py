@@ -11,6 +11,7 @@ from typing import Any
 from modelimg.errors import RequirementsError, SchemaError, UsageError
 from modelimg.oci.values import Digest, Platform, Reference, check_tag
 from modelimg.pack.allowlist import AllowList
+from modelimg.pack.answers import output_profile
 from modelimg.pack.code import CodeModule, find_code, importable, imports
 from modelimg.pack.data import Split, SplitValue, read_splits, reader_for
 from modelimg.pack.draft import draft_input, draft_output
@@ -21,6 +22,7 @@ from modelimg.pack.lock import ServingLock
 from modelimg.pack.metrics import TRAIN, all_metrics
 from modelimg.pack.model import PackedModel, read_model
 from modelimg.pack.package import ModelPackage, file_digests, read_package, write_file, writing_package
+from modelimg.pack.profiles import input_profile
 from modelimg.pack.provenance import provenance, running_command, training_folder
 from modelimg.pack.requirements import Locker, Needs, modules_of_code, modules_of_globals
 from modelimg.pack.schemas import PackedSchema, SchemaValue, load_packed, pack_schema
@@ -53,6 +55,7 @@ def pack(
     metadata: Mapping[str, str] | None = None,
     training_command: str | None = None,
     image: contract.ImageSettings | None = None,
+    profile: contract.ProfileSettings | str | Path | None = None,
     root: str | Path | None = None,
 ) -> ModelPackage:
     """Write a model package.
@@ -76,7 +79,9 @@ def pack(
         target: name of the target column in data files.
         metadata: standard texts for the image: description, authors, url, documentation, vendor, licenses.
         training_command: the command that trained the model; by default how this script was called.
-        image: base, template and pruning of the image.
+        image: base, template and pruning of the image, and whether it can read Parquet.
+        profile: how much the profile of the training data says of it; or the path of an ``input_profile.json`` that was
+            made elsewhere, of data of which ``train`` may be a sample.
         root: folder that relative paths start from; the working directory by default.
 
     Raises:
@@ -101,10 +106,13 @@ def pack(
         code_folder=folder if root else training_folder(),
         command=training_command,
         ask_script=root is None,
+        image=image or contract.ImageSettings(),
+        profile=profile if isinstance(profile, contract.ProfileSettings) else contract.ProfileSettings(),
+        profile_file=folder / profile if isinstance(profile, str | Path) else None,
     )
     with writing_package(job.out, overwrite=overwrite) as fresh, importable(own):
         packed, tables, contracts = _write_contents(fresh, job, model)
-        settings = _image_settings(fresh, image or contract.ImageSettings(), folder)
+        settings = _image_settings(fresh, job.image, folder)
         manifest = contract.PackageManifest(
             name=name,
             version=version,
@@ -141,6 +149,9 @@ class _Job:
     code_folder: Path
     command: str | None
     ask_script: bool
+    image: contract.ImageSettings
+    profile: contract.ProfileSettings
+    profile_file: Path | None
 
 
 def _write_contents(
@@ -155,10 +166,11 @@ def _write_contents(
     scores = all_metrics(packed, tables, job.metrics)
     contracts = _contracts(packed, tables, *job.schemas, job.root)
     examples = _examples(packed, contracts, tables)
+    profiles = _profiles(packed, job, tables, contracts)
 
     # What the image needs.
     locker = Locker(platform.python_version(), job.root, job.requirements)
-    needs = _needs(packed, job.own, contracts, locker)
+    needs = _needs(packed, job, contracts, locker)
     locks = {each: locker.serving(needs, each) for each in job.platforms}
 
     # Where it all came from.
@@ -168,6 +180,8 @@ def _write_contents(
     # The files.
     write_file(fresh, packed.file.file, packed.data)
     _write_contracts(fresh, contracts)
+    for name, text in profiles.items():
+        write_file(fresh, name, text)
     _write_locks(fresh, locks)
     _write_code(fresh, job.own)
     write_file(fresh, contract.TRAINING_LOCK, locker.training())
@@ -230,6 +244,17 @@ def _examples(
     return make_examples(model, contracts["input"].schema, contracts["output"].schema, _example_split(splits))
 
 
+def _profiles(
+    model: PackedModel, job: _Job, splits: Mapping[str, Split], contracts: Mapping[str, PackedSchema]
+) -> dict[str, str]:
+    """File name → text: what went into training, and what comes out on data of tests, if there are any."""
+    accepts, answers = (Digest.of(contracts[side].content).hex for side in ("input", "output"))
+    return {
+        contract.INPUT_PROFILE: input_profile(splits[TRAIN], accepts, job.profile, job.profile_file).to_json(),
+        contract.OUTPUT_PROFILE: output_profile(model, _example_split(splits), answers, job.profile).to_json(),
+    }
+
+
 def _example_split(splits: Mapping[str, Split]) -> Split:
     return splits.get(_TEST, splits[TRAIN])
 
@@ -243,17 +268,16 @@ def _requirements_file(given: str | Path | None, root: Path) -> Path | None:
     return file
 
 
-def _needs(
-    model: PackedModel, own: Sequence[CodeModule], contracts: Mapping[str, PackedSchema], locker: Locker
-) -> Needs:
-    """Globals of the model file, and imports of all code that is packed."""
-    sources = [(name, file.read_bytes()) for module in own for name, file in module.files().items()]
+def _needs(model: PackedModel, job: _Job, contracts: Mapping[str, PackedSchema], locker: Locker) -> Needs:
+    """Globals of the model file, imports of all code that is packed, and what is asked for."""
+    sources = [(name, file.read_bytes()) for module in job.own for name, file in module.files().items()]
     sources += [(each.file, each.content) for each in contracts.values() if each.file.endswith(".py")]
     python = [(name, data) for name, data in sources if name.endswith(".py")]
+    asked = [contract.PARQUET_REQUIREMENT] if job.image.parquet else []
     return Needs(
         modules={**modules_of_code(imports(python), locker.installed), **modules_of_globals(model.file.globals)},
-        code=tuple(module.name for module in own),
-        extra=tuple(sorted({line for each in contracts.values() for line in each.extra})),
+        code=tuple(module.name for module in job.own),
+        extra=tuple(sorted({*(line for each in contracts.values() for line in each.extra), *asked})),
     )
 
 
@@ -293,7 +317,7 @@ def _image_settings(folder: Path, settings: contract.ImageSettings, root: Path) 
     if not source.is_file():
         raise UsageError(f"the template {source} does not exist")
     write_file(folder, _TEMPLATE, source.read_bytes())
-    return contract.ImageSettings(settings.base, _TEMPLATE, settings.prune)
+    return replace(settings, template=_TEMPLATE)
 
 
 def _target_name(split: Split) -> str | None:

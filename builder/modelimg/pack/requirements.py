@@ -36,7 +36,7 @@ class Needs:
     Attributes:
         modules: dotted module → what refers to it, such as ``features.Ratio`` or ``features.py``.
         code: importable names of the user's packed modules.
-        extra: requirement lines for what no import shows, such as pyarrow behind a dtype.
+        extra: requirement lines for what no import shows, such as pyarrow behind a dtype, or for Parquet.
     """
 
     modules: Mapping[str, str]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import tomllib
 
 from modelimg.errors import SpecError
-from modelimg_runtime.contract import ImageSettings
+from modelimg_runtime.contract import ImageSettings, ProfileSettings
 
 if TYPE_CHECKING:
     from modelimg.pack.package import ModelPackage
@@ -62,6 +62,11 @@ class PackSpec:
     base: str | None = None
     template: str | None = None
     prune: bool = True
+    parquet: bool = False
+    profile_file: str | None = None
+    min_max: bool = False
+    top: int = 50
+    fold_below: int = 10
 
 
 class _Wrong(Exception):  # noqa: N818 - never leaves this module
@@ -83,6 +88,12 @@ def _texts(value: Any) -> tuple[str, ...]:
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise _Wrong("true or false")
+    return value
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise _Wrong("a whole number from 1")
     return value
 
 
@@ -126,12 +137,17 @@ KEYS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "image.base": ("base", _text),
     "image.template": ("template", _text),
     "image.prune": ("prune", _flag),
+    "image.parquet": ("parquet", _flag),
+    "profile.file": ("profile_file", _text),
+    "profile.min_max": ("min_max", _flag),
+    "profile.top": ("top", _count),
+    "profile.fold_below": ("fold_below", _count),
 }
 """Key → field of `PackSpec` and reader of its value. ``[metrics]`` also takes one table per split."""
 
 _TABLES = tuple(dict.fromkeys(key.partition(".")[0] for key in KEYS))
 _KINDS = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a table"}
-_PATH_FIELDS = frozenset({"file", "code", "requirements", "input_schema", "output_schema", "template"})
+_PATH_FIELDS = frozenset({"file", "code", "requirements", "input_schema", "output_schema", "template", "profile_file"})
 
 
 def load_spec(path: str | Path) -> PackSpec:
@@ -210,7 +226,8 @@ def pack_spec(spec: PackSpec, out: str | Path, *, overwrite: bool = True) -> Mod
         target=spec.target,
         metadata=spec.metadata,
         training_command=spec.training_command,
-        image=ImageSettings(spec.base, spec.template, spec.prune),
+        image=ImageSettings(spec.base, spec.template, spec.prune, spec.parquet),
+        profile=spec.profile_file or ProfileSettings(spec.min_max, spec.top, spec.fold_below),
         root=spec.root,
     )
 

@@ -55,6 +55,13 @@ command = "python train.py"
 base = "deb:bookworm"
 template = "Dockerfile.j2"
 prune = false
+parquet = true
+
+[profile]
+file = "input_profile.json"
+min_max = true
+top = 20
+fold_below = 5
 """
 
 
@@ -100,6 +107,11 @@ def test_every_key_is_read(toml, tmp_path):
         base="deb:bookworm",
         template="Dockerfile.j2",
         prune=False,
+        parquet=True,
+        profile_file="input_profile.json",
+        min_max=True,
+        top=20,
+        fold_below=5,
     )
 
 
@@ -135,7 +147,7 @@ def test_the_examples_of_the_repository_are_valid():
         ("[model]\nversoin = 'x'", "no key 'versoin'", "did you mean 'version'?"),
         ("[requirements]\nplatform = ['x']", "no key 'platform'", "did you mean 'platforms'?"),
         ("[modle]\nname = 'x'", r"there is no table \[modle\]", "did you mean 'model'?"),
-        ("[image]\nzzz = 1", "no key 'zzz'", "known are base, template, prune"),
+        ("[image]\nzzz = 1", "no key 'zzz'", "known are base, template, prune, parquet"),
         ("name = 'x'", r"there is no table \[name\]", "'name' belongs into [model]"),
         ("[model]\ntarget = 'x'", "no key 'target'", "'target' belongs into [data]"),
         ("model = 'x'", "model is text, and must be a table", r"[model]"),
