@@ -9,14 +9,13 @@ registry is reached, Dockerfiles stand on a stand-in for python:3.11-slim (`benc
 from __future__ import annotations
 
 import argparse
-import fcntl
 import importlib.metadata
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,19 +23,48 @@ from typing import Any
 import docker
 
 from benchmarks import memory, models, parts, report
+from benchmarks.command import alone, publish, some_of
 from benchmarks.contenders.base import Contender, Site
 from benchmarks.contenders.handwritten import Pip, Uv
 from benchmarks.contenders.ours import DockerEngine, Embedded
 from benchmarks.contenders.tools import BentoML, MLflow
-from benchmarks.measure import Section
+from benchmarks.images import LayerSize
+from benchmarks.measure import OURS, Section, Target
 from benchmarks.registry import check_registry
-from benchmarks.targets import FLOOR, NO_BYTE_CODE, OURS
+from benchmarks.targets import FLOOR, NO_BYTE_CODE, targets
 
 HERE = Path(__file__).parent
 STAND_IN = "modelimg-bench/python:3.11-slim"
 PARTS = ("builds", "sizes", "starts", "push", "memory")
 PEERS = ("uv", "bentoml", "mlflow", "docker-engine")
+_PROGRAM = "python -m benchmarks.build"
 _PUSH_ROUNDS = 3
+_MB = 1_000_000
+
+
+@dataclass(frozen=True)
+class BuildReport(report.Report):
+    """A whole run.
+
+    Attributes:
+        layers: of each contender's image, lowest first.
+    """
+
+    layers: Mapping[str, Sequence[LayerSize]]
+
+    @property
+    def targets(self) -> list[Target]:
+        """What the run is held against."""
+        return targets(self.rows)
+
+    @property
+    def remarks(self) -> list[str]:
+        """Sizes of layers, where they were looked at."""
+        lines = ["### Layers, lowest first, in MB as tar (after `gzip -6`)", ""]
+        for name, layers in self.layers.items():
+            sizes = "; ".join(f"{layer.tar / _MB:.1f} ({layer.compressed / _MB:.1f})" for layer in layers)
+            lines.append(f"- {name}: {sizes}")
+        return ["\n".join(lines)] if self.layers else []
 
 
 @dataclass(frozen=True)
@@ -97,10 +125,11 @@ def main() -> None:
     if options.only & {"sizes", "push"}:
         check_registry()
     client = docker.from_env(timeout=600)
-    facts = report.machine(client)
+    engine = {"Docker Engine": client.version()["Version"], "storage": client.info()["Driver"]}
+    facts = report.machine(**engine)
     if options.python_image == STAND_IN:
         subprocess.run([str(HERE / "standin"), STAND_IN], check=True)
-    with _alone(), tempfile.TemporaryDirectory(prefix="modelimg-bench-") as folder, ExitStack() as stack:
+    with alone(), tempfile.TemporaryDirectory(prefix="modelimg-bench-") as folder, ExitStack() as stack:
         work = Path(folder)
         packages = models.pack_versions(work, options.rounds + 1)
         site = Site(client, packages, options.python_image, work)
@@ -111,19 +140,8 @@ def main() -> None:
         layers: dict[str, Any] = {}
         sections = list(_sections(contenders, site, options, layers))
         facts |= {"uv": importlib.metadata.version("uv")} | {tool.name: tool.version for tool in contenders.tools}
-    command = " ".join(["python -m benchmarks.build", *sys.argv[1:]])
-    _publish(report.Report(report.today(), command, facts, sections, layers), options)
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    """Refuse to run beside another run: the two would share the names of images and the processor."""
-    with Path(tempfile.gettempdir(), "modelimg-bench.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RuntimeError("another run of the benchmarks has not ended") from None
-        yield
+    found = BuildReport(report.today(), " ".join([_PROGRAM, *sys.argv[1:]]), facts, sections, layers)
+    publish(found, options.results, options.docs, _PROGRAM)
 
 
 def _sections(
@@ -151,36 +169,16 @@ def _sections(
         yield memory.memory(contenders.ours, site.packages, site.work)
 
 
-def _publish(result: report.Report, options: argparse.Namespace) -> None:
-    options.results.parent.mkdir(parents=True, exist_ok=True)
-    options.results.write_text(result.to_json(), encoding="utf-8")
-    if options.docs:
-        report.replace_figures(options.docs, result.to_markdown())
-    print(result.to_markdown())
-
-
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.build", description=__doc__.partition("\n")[0])
-    parser.add_argument("--only", type=_some_of(PARTS), default=frozenset(PARTS), help=f"some of {','.join(PARTS)}")
-    parser.add_argument("--without", type=_some_of(PEERS), default=frozenset(), help=f"some of {','.join(PEERS)}")
+    parser = argparse.ArgumentParser(prog=_PROGRAM, description=__doc__.partition("\n")[0])
+    parser.add_argument("--only", type=some_of(PARTS), default=frozenset(PARTS), help=f"some of {','.join(PARTS)}")
+    parser.add_argument("--without", type=some_of(PEERS), default=frozenset(), help=f"some of {','.join(PEERS)}")
     parser.add_argument("--rounds", type=int, default=5, help="values for each rebuild, start and push")
     parser.add_argument("--cold-rounds", type=int, default=2, help="values for each cold build")
     parser.add_argument("--python-image", default=STAND_IN, help="what FROM names; a stand-in is made by default")
     parser.add_argument("--results", type=Path, default=HERE / "results" / "build.json", help="JSON file to write")
     parser.add_argument("--docs", type=Path, help="page whose figures are replaced")
     return parser.parse_args()
-
-
-def _some_of(known: tuple[str, ...]) -> Any:
-    """Parses a comma-separated option."""
-
-    def parse(text: str) -> frozenset[str]:
-        named = frozenset(text.split(","))
-        if unknown := sorted(named - set(known)):
-            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; known are {', '.join(known)}")
-        return named
-
-    return parse
 
 
 if __name__ == "__main__":

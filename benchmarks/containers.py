@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 import subprocess
 import time
 import urllib.error
@@ -18,6 +17,7 @@ import docker
 import docker.errors
 
 from benchmarks.contenders.base import Serving
+from benchmarks.ports import free_port
 
 _DEADLINE_SECONDS = 120
 _PAUSE_SECONDS = 0.01
@@ -48,7 +48,7 @@ def start(client: docker.DockerClient, image: str, serving: Serving, rows: Seque
         serving: how it is asked.
         rows: of one request.
     """
-    port = _free_port()
+    port = free_port()
     url, body = f"http://127.0.0.1:{port}{serving.path}", json.dumps(serving.payload(rows)).encode()
     name = f"modelimg-bench-{port}"
     begin = time.perf_counter()
@@ -96,9 +96,3 @@ def _memory(client: docker.DockerClient, container: str) -> tuple[int, int]:
     details = memory["stats"]
     inactive = details.get("total_inactive_file", details.get("inactive_file", 0))
     return memory["usage"] - inactive, details.get("total_rss", details.get("anon", 0))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -7,6 +7,9 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+OURS = "modelimg"
+"""The contender that ratios are of."""
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -32,7 +35,7 @@ class Row:
     Attributes:
         key: what `benchmarks.targets` and the JSON know it by.
         label: what was measured.
-        unit: ``s``, ``MB`` (a million bytes), or empty for a count.
+        unit: ``s``, ``ms``, ``req/s``, ``MB`` (a million bytes), or empty for a count.
         samples: by the contender's name; a contender that has no such quantity is absent.
         note: what has to be known to compare the figures.
     """
@@ -56,6 +59,30 @@ class Section:
 
     title: str
     rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A limit and what was measured.
+
+    Attributes:
+        label: of what.
+        limit: that holds or does not.
+        measured: a median, or a ratio of medians of one run.
+        least: the limit is a least rather than a greatest value.
+        unit: empty for ratios and counts.
+    """
+
+    label: str
+    limit: float
+    measured: float
+    least: bool = False
+    unit: str = ""
+
+    @property
+    def met(self) -> bool:
+        """Whether the limit holds."""
+        return self.measured >= self.limit if self.least else self.measured <= self.limit
 
 
 def in_turns(rounds: int, measures: Mapping[str, Callable[[int], float]]) -> dict[str, Samples]:

@@ -5,26 +5,23 @@ from __future__ import annotations
 import json
 import os
 import platform
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import docker
-
 import modelimg
-from benchmarks.images import LayerSize
-from benchmarks.measure import Row, Section
-from benchmarks.targets import OURS, Target, targets
+from benchmarks.measure import OURS, Row, Section, Target
 
-BEGIN = "<!-- figures: written by `python -m benchmarks.build --docs` -->"
+BEGIN = "<!-- figures: written by `{program} --docs` -->"
 END = "<!-- end of figures -->"
-_MB = 1_000_000
+_DIGITS = {"s": 2, "ms": 3, "MB": 1}
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(ABC):
     """A whole run.
 
     Attributes:
@@ -32,19 +29,27 @@ class Report:
         command: that was run.
         machine: what it ran on.
         sections: what was measured.
-        layers: of each contender's image, lowest first.
     """
 
     date: str
     command: str
     machine: Mapping[str, Any]
     sections: Sequence[Section]
-    layers: Mapping[str, Sequence[LayerSize]]
 
     @property
+    def rows(self) -> dict[str, Row]:
+        """All that was measured, by key."""
+        return {row.key: row for section in self.sections for row in section.rows}
+
+    @property
+    @abstractmethod
     def targets(self) -> list[Target]:
         """What the run is held against."""
-        return targets({row.key: row for section in self.sections for row in section.rows})
+
+    @property
+    @abstractmethod
+    def remarks(self) -> list[str]:
+        """Paragraphs that follow the tables."""
 
     def to_json(self) -> str:
         """Every value of every row."""
@@ -58,27 +63,16 @@ class Report:
         if self.targets:
             parts.append(_target_table(self.targets))
         parts += [_table(section) for section in self.sections]
-        if self.layers:
-            parts.append(self._layer_lines())
-        return "\n\n".join(parts) + "\n"
-
-    def _layer_lines(self) -> str:
-        lines = ["### Layers, lowest first, in MB as tar (after `gzip -6`)", ""]
-        for name, layers in self.layers.items():
-            sizes = "; ".join(f"{layer.tar / _MB:.1f} ({layer.compressed / _MB:.1f})" for layer in layers)
-            lines.append(f"- {name}: {sizes}")
-        return "\n".join(lines)
+        return "\n\n".join([*parts, *self.remarks]) + "\n"
 
 
-def machine(client: docker.DockerClient) -> dict[str, Any]:
-    """What a reader needs to know of this machine."""
-    server = client.version()
+def machine(**engine: str) -> dict[str, Any]:
+    """What a reader needs to know of this machine, and of the engine that was used on it."""
     return {
         "cores": os.cpu_count(),
         "load before": round(os.getloadavg()[0], 2),
         "Linux": platform.release(),
-        "Docker Engine": server["Version"],
-        "storage": client.info()["Driver"],
+        **engine,
         "Python": platform.python_version(),
         "modelimg": modelimg.__version__,
     }
@@ -89,18 +83,18 @@ def today() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def replace_figures(page: Path, figures: str) -> None:
+def replace_figures(page: Path, figures: str, program: str) -> None:
     """Put new figures between the two marks of a page.
 
     Raises:
         ValueError: the page has no such marks.
     """
     text = page.read_text(encoding="utf-8")
-    head, begin, rest = text.partition(BEGIN)
+    head, begin, rest = text.partition(BEGIN.format(program=program))
     _, end, tail = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"{page} lacks the marks between which figures go")
-    page.write_text(f"{head}{BEGIN}\n\n{figures}\n{END}{tail}", encoding="utf-8")
+    page.write_text(f"{head}{begin}\n\n{figures}\n{END}{tail}", encoding="utf-8")
 
 
 def _target_table(held: Sequence[Target]) -> str:
@@ -139,7 +133,7 @@ def _cell(row: Row, name: str) -> str:
     samples = row.samples.get(name)
     if samples is None:
         return "–"
-    digits = {"s": 2, "MB": 1}.get(row.unit, 0)
+    digits = _DIGITS.get(row.unit, 0)
     text = f"{samples.median:.{digits}f}"
     if len(samples.values) > 1:
         low, high = samples.spread

@@ -1,43 +1,18 @@
-"""What the measurements are held against. They are shown beside what was measured; no test asserts them."""
+"""What the measurements of `benchmarks.build` are held against. They are shown beside them; no test asserts them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
-from benchmarks.measure import Row
+from benchmarks.measure import OURS, Row, Target
 
-OURS, NO_BYTE_CODE, FLOOR = "modelimg", "modelimg, no byte code", "floor"
+NO_BYTE_CODE, FLOOR = f"{OURS}, no byte code", "floor"
 PIP, BENTOML, MLFLOW = "Dockerfile, pip", "BentoML", "MLflow"
 _FACTORS = {
     "cold": {PIP: 3, BENTOML: 6, MLFLOW: 9},
     "changed": {BENTOML: 10, MLFLOW: 20},
 }
 """How many times as long as ours each takes, at least."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """A limit and what was measured.
-
-    Attributes:
-        label: of what.
-        limit: that holds or does not.
-        measured: a median, or a ratio of medians of one run.
-        least: the limit is a least rather than a greatest value.
-        unit: empty for ratios and counts.
-    """
-
-    label: str
-    limit: float
-    measured: float
-    least: bool = False
-    unit: str = ""
-
-    @property
-    def met(self) -> bool:
-        """Whether the limit holds."""
-        return self.measured >= self.limit if self.least else self.measured <= self.limit
 
 
 def targets(rows: Mapping[str, Row]) -> list[Target]:
