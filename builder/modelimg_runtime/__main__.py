@@ -1,7 +1,7 @@
-"""``python -m modelimg_runtime serve | selftest | info | health``: the image's entry point.
+"""``python -m modelimg_runtime serve | selftest | score | info | health``: the image's entry point.
 
-Exit codes: 0 done, 1 refused, 2 usage, 3 the self-test said no. Imports are where they are needed: ``health`` runs
-every few seconds and must not import a web server.
+Exit codes: 0 done, 1 refused or failed, 2 usage, 3 the self-test or the contract said no. Imports are where they are
+needed: ``health`` runs every few seconds and must not import a web server.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from modelimg_runtime.environment import Settings, refuse_weakened_validation
 from modelimg_runtime.errors import StartRefused
@@ -20,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands: dict[str, Callable[[Settings], int]] = {
         "serve": _serve,
         "selftest": _selftest,
+        "score": partial(_score, given[1:]),
         "info": _info,
         "health": _health,
     }
@@ -27,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command in ("-h", "--help"):
         print(f"usage: python -m modelimg_runtime [{' | '.join(commands)}]")
         return 0
-    if command not in commands or len(given) > 1:
+    if command not in commands or (len(given) > 1 and command != "score"):
         print(f"usage: python -m modelimg_runtime [{' | '.join(commands)}], not {' '.join(given)}", file=sys.stderr)
         return 2
     try:
@@ -41,7 +43,7 @@ def _serve(settings: Settings) -> int:
     from modelimg_runtime.serve import serve, set_process_defaults
 
     refuse_weakened_validation(os.environ)
-    set_process_defaults()
+    set_process_defaults(settings.workers)
     serve(settings)
     return 0
 
@@ -61,6 +63,15 @@ def _selftest(settings: Settings) -> int:
         verdict = selftest(settings.model_dir)
     print(json.dumps(verdict.as_json()))
     return 0 if verdict.passed else 3
+
+
+def _score(arguments: Sequence[str], settings: Settings) -> int:
+    from modelimg_runtime.score.command import score
+    from modelimg_runtime.serve import set_process_defaults
+
+    refuse_weakened_validation(os.environ)
+    set_process_defaults()
+    return score(arguments, settings)
 
 
 def _info(settings: Settings) -> int:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from time import perf_counter
 
-import anyio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -17,42 +16,61 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from modelimg_runtime.asking import REQUEST_ID, NoSuchModel, NotReady
+from modelimg_runtime.asking import REQUEST_ID, Draining, NoSuchModel, NotReady
+from modelimg_runtime.backpressure import RETRY_AFTER_SECONDS, Busy, Load
+from modelimg_runtime.counters import OTHER, Counters, make_board
 from modelimg_runtime.environment import Settings
 from modelimg_runtime.errors import OutputRejected, RuntimeFault, StartRefused
-from modelimg_runtime.problems import NOT_READY, Problem, problem_of
+from modelimg_runtime.logs import FIELDS, REQUEST
+from modelimg_runtime.problems import BUSY, DRAINING, NOT_READY, Problem, problem_of
 from modelimg_runtime.routes import make_routes
+from modelimg_runtime.routing import ROUTE, ROWS
 from modelimg_runtime.service import Service
 from modelimg_runtime.shapes import error_body
 
 log = logging.getLogger(__name__)
+access_log = logging.getLogger("modelimg_runtime.access")
 
 HEADER = "x-request-id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
+_GONE = 499
+"""Counted for a caller who did not wait for the answer; nginx's number for it."""
 
 
-def create_app(settings: Settings, on_refusal: Callable[[StartRefused], None]) -> Starlette:
+def create_app(
+    settings: Settings,
+    on_refusal: Callable[[StartRefused], None] | None,
+    service: Service | None = None,
+    counters: Counters | None = None,
+) -> Starlette:
     """The application; it starts to load the model when it starts up, and answers ``/livez`` at once.
 
     Args:
         settings: which package, and the limits.
-        on_refusal: called from the loading thread when the process may not serve the package.
+        on_refusal: called from the loading thread when the process may not serve the package; None where another
+            process loads it.
+        service: holds the model.
+        counters: of this process, where it is one of several.
     """
-    service = Service(settings, on_refusal)
+    service, counters = service or Service(), counters or Counters(make_board())
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        app.state.limiter = anyio.CapacityLimiter(available_cpus())
-        service.start_loading()
+        app.state.load = Load.of(settings)
+        app.state.limiter = app.state.load.limiter
+        if on_refusal is not None:
+            service.start_loading(settings, on_refusal)
         yield
 
     app = Starlette(
         routes=make_routes(settings),
-        middleware=[Middleware(Edge)],
+        middleware=[Middleware(Edge, counters=counters, log_access=settings.access_log)],
         exception_handlers={
             HTTPException: _http_problem,
             NoSuchModel: _http_problem,
-            NotReady: _not_ready,
+            NotReady: _answer_with(NOT_READY),
+            Draining: _answer_with(DRAINING),
+            Busy: _answer_with(BUSY, {"retry-after": str(RETRY_AFTER_SECONDS)}),
             RuntimeFault: _fault,
         },
         lifespan=lifespan,
@@ -60,36 +78,39 @@ def create_app(settings: Settings, on_refusal: Callable[[StartRefused], None]) -
     app.router.redirect_slashes = False
     app.state.service = service
     app.state.settings = settings
+    app.state.counters = counters
     return app
 
 
-def available_cpus() -> int:
-    """CPUs that this process may run on; predicting in more threads than that only adds waiting."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class Edge:
-    """Gives every request an id, and turns what nobody foresaw into a problem whose details go to the log only.
+    """Gives every request an id, counts it, and turns what nobody foresaw into a problem whose details go to the log.
 
     Args:
         app: what it wraps.
+        counters: of this process.
+        log_access: whether each request gets a line in the log.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, counters: Counters | None = None, *, log_access: bool = False) -> None:
         self._app = app
+        self._counters = counters or Counters(make_board())
+        self._log_access = log_access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        began = perf_counter()
+        self._counters.began()
         request_id = scope[REQUEST_ID] = _request_id(scope)
-        started = False
+        REQUEST.set(request_id)
+        status = 0
 
         async def send_with_id(message: Message) -> None:
-            nonlocal started
+            nonlocal status
             if message["type"] == "http.response.start":
-                started = True
+                status = message["status"]
                 message["headers"] = [*message.get("headers", ()), (HEADER.encode(), request_id.encode())]
             await send(message)
 
@@ -99,10 +120,27 @@ class Edge:
             log.info("request %s: the caller went away", request_id)
         except Exception as error:
             log.exception("request %s failed", request_id)
-            if started:
+            if status:
                 raise
             problem = _problem(scope, problem_of(error))
             await problem(scope, receive, send_with_id)
+        finally:
+            seconds = perf_counter() - began
+            self._counters.ended(scope.get(ROUTE, OTHER), status or _GONE, seconds)
+            if self._log_access:
+                _log_access(scope, status or _GONE, seconds)
+
+
+def _log_access(scope: Scope, status: int, seconds: float) -> None:
+    fields = {
+        "method": scope["method"],
+        "route": scope.get(ROUTE, OTHER),
+        "status": status,
+        "seconds": round(seconds, 6),
+        "rows": scope.get(ROWS),
+    }
+    line = " ".join(f"{name}={value}" for name, value in fields.items() if value is not None)
+    access_log.info("%s", line, extra={FIELDS: fields})
 
 
 def _request_id(scope: Scope) -> str:
@@ -118,8 +156,13 @@ async def _fault(request: Request, error: Exception) -> Response:
     return _problem(request.scope, problem_of(error))
 
 
-async def _not_ready(request: Request, _error: Exception) -> Response:
-    return _problem(request.scope, NOT_READY)
+def _answer_with(
+    problem: Problem, headers: dict[str, str] | None = None
+) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def answer(request: Request, _error: Exception) -> Response:
+        return _problem(request.scope, problem, headers)
+
+    return answer
 
 
 async def _http_problem(request: Request, error: Exception) -> Response:

@@ -25,10 +25,12 @@ class Prediction:
     Attributes:
         predictions: one value per row; a list per row where the model has many outputs.
         probabilities: one list per row in the order of the classes; None where the model gives none.
+        scores: of ``decision_function``: one number per row, or a list per row; None where nobody asked for them.
     """
 
     predictions: list[Any]
     probabilities: list[list[float]] | None
+    scores: list[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +68,13 @@ class Answer:
     Attributes:
         predictions: shape (rows,) or (rows, outputs).
         probabilities: shape (rows, classes), in the order of the manifest's classes; None where the model gives none.
+        scores: what ``decision_function`` gives, shape (rows,) or (rows, classes); None where they are not at hand,
+            which does not say that the model has none.
     """
 
     predictions: np.ndarray[Any, Any]
     probabilities: np.ndarray[Any, Any] | None
+    scores: np.ndarray[Any, Any] | None = None
 
     def columns(
         self, classes: Sequence[Any], prediction: str, probability_prefix: str

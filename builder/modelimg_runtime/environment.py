@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 
-from modelimg_runtime import contract
+from modelimg_runtime import container, contract
 from modelimg_runtime.errors import ContractWeakened, SettingRefused
 
 ENV_MAX_BODY_BYTES = "MODELIMG_MAX_BODY_BYTES"
 DEFAULT_MAX_BODY_BYTES = 10_000_000
 ENV_FAST_PATH = "MODELIMG_FAST_PATH"
+ENV_WORKERS = "MODELIMG_WORKERS"
+ENV_LOG_FORMAT, ENV_LOG_LEVEL, ENV_ACCESS_LOG = "MODELIMG_LOG_FORMAT", "MODELIMG_LOG_LEVEL", "MODELIMG_ACCESS_LOG"
+ENV_READ_TIMEOUT, ENV_KEEP_ALIVE = "MODELIMG_READ_TIMEOUT_SECONDS", "MODELIMG_KEEP_ALIVE_SECONDS"
+ENV_DRAIN_DELAY = "MODELIMG_DRAIN_DELAY_SECONDS"
+ENV_MAX_WAITING, ENV_MAX_HELD_BYTES = "MODELIMG_MAX_WAITING", "MODELIMG_MAX_HELD_BYTES"
+ENV_BATCH_ROWS, ENV_BATCH_DELAY = "MODELIMG_BATCH_ROWS", "MODELIMG_BATCH_DELAY_MS"
+ENV_BATCH_TOLERANCE = "MODELIMG_BATCH_TOLERANCE"
+ENV_KUBERNETES = "KUBERNETES_SERVICE_HOST"
+"""Kubernetes sets it in every container."""
+DRAIN_SECONDS = 25
+"""From SIGTERM to the end at most: less than the 30 seconds after which Kubernetes kills."""
 ENV_VERTEX_HEALTH, ENV_VERTEX_PREDICT = "AIP_HEALTH_ROUTE", "AIP_PREDICT_ROUTE"
 
+_MOST_WORKERS = 256
 _TRUE = frozenset({"true", "True", "1"})  # what pandera.config takes for true; everything else is false to it
 
 
@@ -30,6 +42,18 @@ class Settings:
         vertex_health: Vertex AI's path of the health check, beside our own.
         vertex_predict: Vertex AI's path for predictions.
         host: IPv4 address to listen on; a container's only purpose is to be reached, so all unless told otherwise.
+        workers: serving processes.
+        log_format: ``text`` or ``json``.
+        log_level: ``debug``, ``info``, ``warning`` or ``error``.
+        access_log: a line for each request.
+        read_timeout: seconds within which a whole request must have come.
+        keep_alive: seconds for which an idle connection is kept.
+        drain_delay: seconds after SIGTERM in which connections are still accepted.
+        max_waiting: requests of one worker that may wait for a thread.
+        max_held_bytes: bytes of bodies that one worker may hold; as the container's memory allows where None.
+        batch_rows: rows at most that are predicted together for several requests; 1 predicts each by itself.
+        batch_delay_ms: how long a request waits for others to be predicted with.
+        batch_tolerance: by how much that may change a number of an answer; 0 for not a bit.
     """
 
     model_dir: Path = Path(contract.MODEL_PATH)
@@ -39,6 +63,18 @@ class Settings:
     fast_path: bool = True
     vertex_health: str | None = None
     vertex_predict: str | None = None
+    workers: int = 1
+    log_format: str = "text"
+    log_level: str = "info"
+    access_log: bool = False
+    read_timeout: int = 60
+    keep_alive: int = 75
+    drain_delay: int = 0
+    max_waiting: int = 1000
+    max_held_bytes: int | None = None
+    batch_rows: int = 64
+    batch_delay_ms: int = 0
+    batch_tolerance: float = 0.0
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
@@ -53,9 +89,21 @@ class Settings:
             host=_address(environ.get(contract.ENV_HOST) or cls.host),
             port=_number(environ, port_name, contract.DEFAULT_PORT, 65535),
             max_body_bytes=_number(environ, ENV_MAX_BODY_BYTES, DEFAULT_MAX_BODY_BYTES, 2**40),
-            fast_path=_switch(environ, ENV_FAST_PATH),
+            fast_path=_switch(environ, ENV_FAST_PATH, "on"),
             vertex_health=_path(environ, ENV_VERTEX_HEALTH),
             vertex_predict=_path(environ, ENV_VERTEX_PREDICT),
+            workers=_workers(environ),
+            log_format=_one_of(environ, ENV_LOG_FORMAT, ("text", "json")),
+            log_level=_one_of(environ, ENV_LOG_LEVEL, ("info", "debug", "warning", "error")),
+            access_log=_switch(environ, ENV_ACCESS_LOG, "off"),
+            read_timeout=_number(environ, ENV_READ_TIMEOUT, cls.read_timeout, 3600),
+            keep_alive=_number(environ, ENV_KEEP_ALIVE, cls.keep_alive, 3600),
+            drain_delay=_number(environ, ENV_DRAIN_DELAY, _drain_delay(environ), DRAIN_SECONDS - 5, lowest=0),
+            max_waiting=_number(environ, ENV_MAX_WAITING, cls.max_waiting, 10**6),
+            max_held_bytes=_number(environ, ENV_MAX_HELD_BYTES, 0, 2**50, lowest=0) or None,
+            batch_rows=_number(environ, ENV_BATCH_ROWS, cls.batch_rows, 10**6),
+            batch_delay_ms=_number(environ, ENV_BATCH_DELAY, cls.batch_delay_ms, 1000, lowest=0),
+            batch_tolerance=_tolerance(environ, ENV_BATCH_TOLERANCE),
         )
 
 
@@ -96,15 +144,45 @@ def _path(environ: Mapping[str, str], name: str) -> str | None:
     return text
 
 
-def _switch(environ: Mapping[str, str], name: str) -> bool:
-    text = environ.get(name) or "on"
+def _switch(environ: Mapping[str, str], name: str, default: str) -> bool:
+    text = environ.get(name) or default
     if text not in ("on", "off"):
         raise SettingRefused(f"{name}={text} is neither on nor off")
     return text == "on"
 
 
-def _number(environ: Mapping[str, str], name: str, default: int, highest: int) -> int:
+def _one_of(environ: Mapping[str, str], name: str, choices: Sequence[str]) -> str:
+    """One of the choices, of which the first is the default."""
+    text = environ.get(name) or choices[0]
+    if text not in choices:
+        raise SettingRefused(f"{name}={text} is none of {', '.join(choices)}")
+    return text
+
+
+def _workers(environ: Mapping[str, str]) -> int:
+    if environ.get(ENV_WORKERS) == "auto":
+        return min(container.cpus(), _MOST_WORKERS)
+    return _number(environ, ENV_WORKERS, Settings.workers, _MOST_WORKERS)
+
+
+def _drain_delay(environ: Mapping[str, str]) -> int:
+    """Kubernetes sends SIGTERM while it still sends connections; elsewhere, waiting would only keep people waiting."""
+    return 5 if environ.get(ENV_KUBERNETES) else Settings.drain_delay
+
+
+def _tolerance(environ: Mapping[str, str], name: str) -> float:
+    text = environ.get(name) or "0"
+    try:
+        tolerance = float(text)
+    except ValueError:
+        tolerance = -1.0
+    if not 0 <= tolerance < 1:
+        raise SettingRefused(f"{name}={text} is no number from 0 to below 1")
+    return tolerance
+
+
+def _number(environ: Mapping[str, str], name: str, default: int, highest: int, lowest: int = 1) -> int:
     text = environ.get(name) or str(default)
-    if not (text.isascii() and text.isdigit() and len(text) < 16 and 1 <= int(text) <= highest):
-        raise SettingRefused(f"{name}={text} is no whole number from 1 to {highest}")
+    if not (text.isascii() and text.isdigit() and len(text) < 17 and lowest <= int(text) <= highest):
+        raise SettingRefused(f"{name}={text} is no whole number from {lowest} to {highest}")
     return int(text)

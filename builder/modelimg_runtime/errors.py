@@ -9,6 +9,7 @@
     │   ├── ModelRefused        wrong digest, a global that is not allowed, another scikit-learn than in training
     │   ├── ContractUnusable    a schema that is missing, unreadable, or that requests cannot fill
     │   └── ContractWeakened    a pandera switch that turns validation off or down
+    ├── ScoreFault              `score` ends with its exit code and this sentence, and writes nothing
     ├── PayloadError            400, 413 or 415: the body says nothing that could be validated
     ├── InputRejected           422: the input breaks the contract; every failing cell is named
     └── OutputRejected          500 of its own kind: the model's output breaks the contract and is not served
@@ -18,8 +19,9 @@ Messages name no path of the server, no training data and no traceback: they may
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 
@@ -73,6 +75,19 @@ class ContractWeakened(StartRefused):
     """A pandera switch in the environment turns validation off or down."""
 
 
+class ScoreFault(RuntimeFault):
+    """A file cannot be scored.
+
+    Args:
+        message: what is wrong.
+        exit_code: 1 failed, 2 not what can be meant, 3 the contract says no to the table as a whole.
+    """
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 class PayloadError(RuntimeFault):
     """The body of a request cannot be turned into columns.
 
@@ -89,14 +104,25 @@ class PayloadError(RuntimeFault):
 class _Rejected(RuntimeFault):
     what = "data"
 
-    def __init__(self, violations: Sequence[Violation]) -> None:
-        count = len(violations)
+    def __init__(
+        self, violations: Sequence[Violation], more: Mapping[tuple[str | None, str], int] = MappingProxyType({})
+    ) -> None:
+        count = len(violations) + sum(more.values())
         super().__init__(f"the {self.what} breaks the contract in {count} place{'s' if count != 1 else ''}")
-        self.violations = tuple(violations)
+        self.violations, self.more = tuple(violations), dict(more)
+
+    def __reduce__(self) -> tuple[type[_Rejected], tuple[tuple[Violation, ...], dict[tuple[str | None, str], int]]]:
+        # An exception is pickled as its message by default, and workers of a cluster send theirs home.
+        return type(self), (self.violations, self.more)
 
 
 class InputRejected(_Rejected):
-    """The input breaks the input schema; ``violations`` names every failing cell."""
+    """The input breaks the input schema.
+
+    Attributes:
+        violations: every failing cell, or the first ones where their number is bounded.
+        more: (column, check) → how many others there are.
+    """
 
     what = "input"
 

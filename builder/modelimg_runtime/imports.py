@@ -2,7 +2,7 @@
 
 `pack` runs it in the training environment, in a process of its own, and keeps the list in the package: byte code is
 made of these modules, so that it is the same on every host that builds, and stays when the model is trained again.
-The package is served on loopback for a prediction and a refusal, because much is imported only then.
+The package is served on loopback for a prediction, a refusal and the pages, because much is imported only then.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from pathlib import Path
 
 from modelimg_runtime import contract
@@ -84,11 +85,14 @@ def _predict(folder: Path, port: int) -> None:
     """Ask for the predictions of the examples, and send what is no input, because its refusal needs more modules."""
     examples = contract.Examples.from_json(open_package(folder).read(contract.EXAMPLES))
     for columns in (example_columns(examples), {}):
-        _post(json.dumps({"columns": columns}).encode(), port)
+        _ask("POST /predict", "application/json", json.dumps({"columns": columns}).encode(), port)
+    for page in ("/", "/docs", "/metrics"):
+        _ask(f"GET {page}", "text/plain", b"", port)
+    _ask("POST /try", "application/x-www-form-urlencoded", b"", port)
 
 
-def _post(body: bytes, port: int) -> None:
-    head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+def _ask(line: str, kind: str, body: bytes, port: int) -> None:
+    head = f"{line} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}"
     with socket.create_connection(("127.0.0.1", port), timeout=_SECONDS) as connection:
         connection.sendall(f"{head}\r\nConnection: close\r\n\r\n".encode() + body)
         while connection.recv(1 << 16):
@@ -96,11 +100,18 @@ def _post(body: bytes, port: int) -> None:
 
 
 def _import_commands(folder: Path) -> None:
-    """What the entry point itself is, and what the self-test imports to compare versions."""
-    import modelimg_runtime.__main__  # noqa: F401
+    """What the entry point itself is, several workers, what the self-test imports to compare versions, and scoring."""
+    import modelimg_runtime.__main__
+    import modelimg_runtime.score.command
+    import modelimg_runtime.score.frame
+    import modelimg_runtime.workers
     from modelimg_runtime.selftest import version_differences
 
     version_differences(folder)
+    if open_package(folder).manifest.image.parquet and find_spec("pyarrow"):
+        import pyarrow.parquet  # noqa: F401
+
+        import modelimg_runtime.score.arrow  # noqa: F401
 
 
 if __name__ == "__main__":

@@ -9,21 +9,30 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from importlib import metadata
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from modelimg_runtime import contract, unpickle
 from modelimg_runtime.accept import InputTest, OutputTest
 from modelimg_runtime.accept.rules import NotCompiled, TableRules, rules_of
-from modelimg_runtime.columns import Answer, Prediction
-from modelimg_runtime.fast import FastModel, NotAnswered, NotSpecialised, read_parts, specialise
+from modelimg_runtime.columns import Answer, Batch, Prediction
+from modelimg_runtime.fast import NotAnswered, NotSpecialised, read_parts, specialise
 from modelimg_runtime.package import Package
-from modelimg_runtime.texts import value_of
+from modelimg_runtime.texts import values_of
 
 
 class NoFastLane(Exception):  # noqa: N818 - it says what is the case
     """There is none for this model; the message says what is in the way, in one sentence without a full stop."""
+
+
+class Answering(Protocol):
+    """A model that is asked about accepted rows; see ``fast.FastModel``."""
+
+    rows_apart: bool
+
+    def answer(self, batch: Batch) -> Answer:
+        """The answer, or ``NotAnswered``."""
 
 
 class FastLane:
@@ -37,30 +46,48 @@ class FastLane:
 
     Attributes:
         kinds: column → kind of its values.
+        rows_apart: no answer depends on the rows beside it, as is known from how it is calculated.
     """
 
-    def __init__(self, model: FastModel, rules: TableRules, answer_rules: TableRules, classes: Sequence[Any]) -> None:
+    def __init__(self, model: Answering, rules: TableRules, answer_rules: TableRules, classes: Sequence[Any]) -> None:
         self._model, self._classes = model, tuple(classes)
+        self.rows_apart = model.rows_apart
         self._input, self._output = InputTest(rules), OutputTest(answer_rules)
         self.kinds = {column.name: column.kind for column in rules.columns}
 
-    def predict_columns(self, columns: Mapping[str, Sequence[Any]], *, text: bool = False) -> Prediction | None:
-        """Predict from columns of JSON values, or of CSV fields where ``text``.
+    def predict_columns(
+        self, columns: Mapping[str, Sequence[Any]], *, text: bool = False, scores: bool = False
+    ) -> Prediction | None:
+        """Predict from columns of JSON values, or of CSV fields where ``text``; with decision scores where asked for.
 
         Returns:
             None where the other path is to decide: the input or the answer is not accepted here.
         """
-        answer = self.answer(self._from_text(columns) if text else columns)
+        batch = self.accept(columns, text=text)
+        return None if batch is None else self.alone(batch, scores=scores)
+
+    def accept(self, columns: Mapping[str, Sequence[Any]], *, text: bool = False) -> Batch | None:
+        """The rows of a request, None where the input contract is not known to accept them."""
+        return self._input.columns(self._from_text(columns) if text else columns)
+
+    def alone(self, batch: Batch, *, scores: bool = False) -> Prediction | None:
+        """The answer to accepted rows, None where the other path is to give it."""
+        answer = self._answer(batch)
         if answer is None:
             return None
         probabilities = None if answer.probabilities is None else answer.probabilities.tolist()
-        return Prediction(answer.predictions.tolist(), probabilities)
+        if not scores:
+            return Prediction(answer.predictions.tolist(), probabilities)
+        if answer.scores is None or not np.isfinite(answer.scores).all():
+            return None
+        return Prediction(answer.predictions.tolist(), probabilities, answer.scores.tolist())
 
     def answer(self, columns: Mapping[str, Sequence[Any]]) -> Answer | None:
         """The same, from JSON values, as arrays."""
-        batch = self._input.columns(columns)
-        if batch is None or batch.rows > self._model.best_rows:
-            return None
+        batch = self.accept(columns)
+        return None if batch is None else self._answer(batch)
+
+    def _answer(self, batch: Batch) -> Answer | None:
         try:
             answer = self._model.answer(batch)
         except NotAnswered:
@@ -72,7 +99,7 @@ class FastLane:
 
     def _from_text(self, columns: Mapping[str, Sequence[str]]) -> dict[str, list[Any]]:
         kinds = self.kinds
-        return {name: [value_of(kinds.get(name, ""), text) for text in texts] for name, texts in columns.items()}
+        return {name: values_of(kinds.get(name, ""), texts) for name, texts in columns.items()}
 
 
 def output_columns(answer: Answer, classes: Sequence[Any]) -> Mapping[str, np.ndarray[Any, Any]]:
@@ -118,17 +145,37 @@ def open_lane(package: Package) -> FastLane:
         PackageUnreadable: a file is missing or was changed.
         ModelRefused: the model's file is not the packed one.
     """
-    manifest = package.manifest
-    if contract.FAST_PATH not in manifest.files:
-        raise NoFastLane(f"the package has no {contract.FAST_PATH}")
-    try:
-        proof = contract.FastPath.from_json(package.read(contract.FAST_PATH))
-    except ValueError as error:
-        raise NoFastLane(str(error)) from error
+    manifest, proof = package.manifest, proof_of(package)
     if not proof.equal:
         raise NoFastLane(proof.reason or "packing did not find it equal")
+    schemas = packed_schemas(package)
+    return make_lane(package.read(manifest.model.file), manifest.model, schemas, manifest.classes)
+
+
+def proof_of(package: Package) -> contract.FastPath:
+    """What packing found out.
+
+    Raises:
+        NoFastLane: the package does not say.
+        PackageUnreadable: a file is missing or was changed.
+    """
+    if contract.FAST_PATH not in package.manifest.files:
+        raise NoFastLane(f"the package has no {contract.FAST_PATH}")
+    try:
+        return contract.FastPath.from_json(package.read(contract.FAST_PATH))
+    except ValueError as error:
+        raise NoFastLane(str(error)) from error
+
+
+def packed_schemas(package: Package) -> dict[str, bytes]:
+    """Side → serialised schema, ``input`` and ``output``.
+
+    Raises:
+        NoFastLane: one is code.
+        PackageUnreadable: a file is missing or was changed.
+    """
+    manifest = package.manifest
     references = {side: manifest.schemas.get(side, "") for side in ("input", "output")}
     if any(":" in reference or reference not in manifest.files for reference in references.values()):
         raise NoFastLane("a schema is code")
-    schemas = {side: package.read(reference) for side, reference in references.items()}
-    return make_lane(package.read(manifest.model.file), manifest.model, schemas, manifest.classes)
+    return {side: package.read(reference) for side, reference in references.items()}

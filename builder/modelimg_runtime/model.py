@@ -13,6 +13,7 @@ import pandera.pandas as pa
 
 from modelimg_runtime import contract, unpickle
 from modelimg_runtime.errors import ContractUnusable, ModelRefused, PackageUnreadable
+from modelimg_runtime.jobs import unset_jobs
 from modelimg_runtime.package import Package, open_package
 from modelimg_runtime.predict import Predictor
 from modelimg_runtime.validation import load_schema
@@ -46,13 +47,16 @@ class LoadedModel:
         """The package's manifest."""
         return self.package.manifest
 
-    def predictor(self) -> Predictor:
+    def predictor(self, most: int | None = None) -> Predictor:
         """The model between its two contracts.
+
+        Args:
+            most: how many violations of one request are named at most.
 
         Raises:
             ContractUnusable: a column of the input schema has a dtype that no request can fill.
         """
-        return Predictor(self.estimator, self.manifest.classes, self.input_schema, self.output_schema)
+        return Predictor(self.estimator, self.manifest.classes, self.input_schema, self.output_schema, most)
 
 
 def load_model(folder: Path) -> LoadedModel:
@@ -73,7 +77,7 @@ def load_model(folder: Path) -> LoadedModel:
         input_schema=_schema(package, "input"),
         output_schema=_schema(package, "output"),
         examples=_examples(package),
-        estimator=_unpickle(data, manifest.model),
+        estimator=unset_jobs(_unpickle(data, manifest.model)),
         package=package,
     )
 

@@ -7,6 +7,7 @@ answer as this one would.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,35 @@ import pandas as pd
 import pandera.pandas as pa
 
 from modelimg_runtime import contract
-from modelimg_runtime.columns import Prediction
-from modelimg_runtime.errors import InputRejected, OutputRejected, Violation
+from modelimg_runtime.columns import Answer, Prediction
+from modelimg_runtime.errors import InputRejected, OutputRejected, PayloadError, Violation
 from modelimg_runtime.frames import FrameReader
-from modelimg_runtime.validation import validated
+from modelimg_runtime.validation import bounded, validated
 from modelimg_runtime.values import json_values, shown
+
+
+def answer_of(estimator: Any, X: pd.DataFrame, classes: Sequence[Any]) -> Answer:
+    """What the model says of each row, as arrays.
+
+    Args:
+        estimator: a fitted estimator with ``predict``.
+        X: shape (n_rows, n_columns).
+        classes: the classifier's classes in the order of ``predict_proba``'s columns; empty where it has none.
+
+    Returns:
+        With probabilities where there are classes and a single-output estimator has ``predict_proba``.
+
+    Raises:
+        OutputRejected: the model gives another number of rows or of probabilities than it should.
+    """
+    data = _as_fitted(estimator, X)
+    predictions = np.asarray(estimator.predict(data))
+    _expect("rows", len(predictions), len(X))
+    if predictions.ndim > 1 or not len(classes) or not hasattr(estimator, "predict_proba"):
+        return Answer(predictions, None)
+    probabilities = np.asarray(estimator.predict_proba(data))
+    _expect("probabilities", probabilities.shape[1], len(classes))
+    return Answer(predictions, probabilities)
 
 
 def output_frame(estimator: Any, X: pd.DataFrame, classes: Sequence[Any]) -> pd.DataFrame:
@@ -36,17 +61,35 @@ def output_frame(estimator: Any, X: pd.DataFrame, classes: Sequence[Any]) -> pd.
     Raises:
         OutputRejected: the model gives another number of rows or of probabilities than it should.
     """
-    data = _as_fitted(estimator, X)
-    predictions = np.asarray(estimator.predict(data))
-    _expect("rows", len(predictions), len(X))
-    if predictions.ndim > 1:
-        return pd.DataFrame({f"{contract.PREDICTION}_{i}": predictions[:, i] for i in range(predictions.shape[1])})
-    columns = {contract.PREDICTION: predictions}
-    if len(classes) and hasattr(estimator, "predict_proba"):
-        probabilities = np.asarray(estimator.predict_proba(data))
-        _expect("probabilities", probabilities.shape[1], len(classes))
-        columns |= {probability_column(label): probabilities[:, i] for i, label in enumerate(classes)}
-    return pd.DataFrame(columns)
+    answer = answer_of(estimator, X, classes)
+    return pd.DataFrame(dict(answer.columns(classes, contract.PREDICTION, contract.PROBABILITY_PREFIX)))
+
+
+def decision_scores(estimator: Any, X: pd.DataFrame) -> np.ndarray[Any, Any]:
+    """What ``decision_function`` says of each row: the confidence from which a classifier chooses.
+
+    It is no part of the output schema, so that all that is checked is that it is finite, one or several for each row.
+
+    Args:
+        estimator: a fitted estimator.
+        X: shape (n_rows, n_columns).
+
+    Returns:
+        Shape (n_rows,), positive for the second of two classes, or (n_rows, n_classes).
+
+    Raises:
+        PayloadError: the estimator has no such method.
+        OutputRejected: the scores are infinite or missing, or of another number of rows.
+    """
+    if not hasattr(estimator, "decision_function"):
+        raise PayloadError("the model gives no decision scores")
+    scores = np.asarray(estimator.decision_function(_as_fitted(estimator, X)), dtype=np.float64)
+    _expect("dimensions of decision scores at most", min(max(scores.ndim, 1), 2), scores.ndim)
+    _expect("rows", len(scores), len(X))
+    wrong = np.argwhere(~np.isfinite(scores))
+    if len(wrong):
+        raise OutputRejected([Violation(int(row), "score", "finite", None) for row, *_ in wrong])
+    return scores
 
 
 def probability_column(label: Any) -> str:
@@ -62,6 +105,7 @@ class Predictor:
         classes: the classifier's classes, in the order of its probabilities.
         input_schema: what a batch must be.
         output_schema: what an answer must be.
+        most: how many violations of one request are named at most; the others are counted.
 
     Raises:
         ContractUnusable: a column of the input schema has a dtype that no request can fill.
@@ -73,47 +117,54 @@ class Predictor:
         classes: Sequence[Any],
         input_schema: pa.DataFrameSchema,
         output_schema: pa.DataFrameSchema,
+        most: int | None = None,
     ) -> None:
         self._estimator = estimator
         self._classes = tuple(classes)
-        self._input_schema = input_schema
-        self._output_schema = output_schema
-        self._reader = FrameReader(input_schema)
+        self._input_schema = bounded(input_schema, most)
+        self._output_schema = bounded(output_schema, most)
+        self._most = most
+        self._reader = FrameReader(self._input_schema, most)
 
     @property
     def kinds(self) -> Mapping[str, str]:
         """Column → kind of its values, as ``cells`` has them."""
         return self._reader.kinds
 
-    def predict_columns(self, columns: Mapping[str, Sequence[Any]], *, text: bool = False) -> Prediction:
-        """Predict from columns of JSON values, or of CSV fields where ``text``.
+    def predict_columns(
+        self, columns: Mapping[str, Sequence[Any]], *, text: bool = False, scores: bool = False
+    ) -> Prediction:
+        """Predict from columns of JSON values, or of CSV fields where ``text``; with decision scores where asked for.
 
         Raises:
-            PayloadError: the columns are not sequences of one length.
+            PayloadError: the columns are not sequences of one length, or the model gives no decision scores.
             InputRejected: the input breaks the contract, with every failing cell.
             OutputRejected: the answer would break the contract.
         """
         frame, violations = self._reader.read(self._reader.from_text(columns) if text else columns)
         if violations:
-            raise InputRejected(violations)
-        return self.predict(frame)
+            raise InputRejected(violations, violations.more)
+        return self.predict(frame, scores=scores)
 
-    def predict(self, frame: pd.DataFrame) -> Prediction:
-        """Predict from a frame of the input schema's dtypes.
+    def predict(self, frame: pd.DataFrame, *, scores: bool = False) -> Prediction:
+        """Predict from a frame of the input schema's dtypes; with decision scores where asked for.
 
         Raises:
+            PayloadError: the model gives no decision scores.
             InputRejected: the input breaks the contract, with every failing cell.
             OutputRejected: the answer would break the contract.
         """
-        frame, violations = validated(self._input_schema, frame)
+        frame, violations = validated(self._input_schema, frame, most=self._most)
         if violations:
-            raise InputRejected(violations)
+            raise InputRejected(violations, violations.more)
         output = output_frame(self._estimator, frame, self._classes)
-        answer, violations = validated(self._output_schema, output)
-        violations = violations or _infinite(answer)
+        answer, violations = validated(self._output_schema, output, most=self._most)
         if violations:
-            raise OutputRejected(violations)
-        return _prediction(answer)
+            raise OutputRejected(violations, violations.more)
+        if infinite := _infinite(answer):
+            raise OutputRejected(infinite)
+        prediction = _prediction(answer)
+        return replace(prediction, scores=decision_scores(self._estimator, frame).tolist()) if scores else prediction
 
 
 def _as_fitted(estimator: Any, X: pd.DataFrame) -> Any:

@@ -25,7 +25,8 @@ class Problem:
         detail: one sentence for a person.
         type: URI of the kind of problem.
         title: name of the kind of problem; the same for every occurrence.
-        errors: each failing cell.
+        errors: each failing cell, or the first of them.
+        more: how many others there are.
     """
 
     status: int
@@ -33,6 +34,7 @@ class Problem:
     type: str = _BLANK
     title: str = ""
     errors: tuple[Violation, ...] = ()
+    more: int = 0
 
     def body(self, request_id: str) -> bytes:
         """The document, in ASCII: a caller's lone surrogate must not break it."""
@@ -48,12 +50,17 @@ class Problem:
             document["errors"] = [
                 {"row": each.row, "column": each.column, "check": each.check, "value": each.value} for each in shown
             ]
-        if len(self.errors) > MOST_ERRORS:
-            document["errors_truncated"] = len(self.errors) - MOST_ERRORS
+        unnamed = max(len(self.errors) - MOST_ERRORS, 0) + self.more
+        if unnamed:
+            document["errors_truncated"] = unnamed
         return json.dumps(document, allow_nan=False).encode("ascii")
 
 
 NOT_READY = Problem(503, "the model is still being loaded and checked", "urn:modelimg:problem:not-ready", "Not ready")
+DRAINING = Problem(
+    503, "the server is about to end; send requests elsewhere", "urn:modelimg:problem:draining", "Draining"
+)
+BUSY = Problem(503, "too much is waiting here already; come again", "urn:modelimg:problem:busy", "Busy")
 INTERNAL = Problem(500, "the prediction failed; the server's log has the reason under this id")
 
 
@@ -63,7 +70,8 @@ def problem_of(error: Exception) -> Problem:
         return Problem(error.status, str(error))
     if isinstance(error, InputRejected):
         kind = "urn:modelimg:problem:input-rejected"
-        return Problem(422, str(error), kind, "Input breaks the contract", error.violations)
+        more = sum(error.more.values())
+        return Problem(422, str(error), kind, "Input breaks the contract", error.violations, more)
     if isinstance(error, OutputRejected):
         # The values would be the very answer that must not be served; the log has them.
         kind = "urn:modelimg:problem:output-rejected"

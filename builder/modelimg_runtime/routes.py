@@ -5,25 +5,34 @@ from __future__ import annotations
 import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from modelimg_runtime import __version__
-from modelimg_runtime.asking import REQUEST_ID, Asked, answered, as_json, check_model, flag, ready_of, wants_csv
+from modelimg_runtime.asking import REQUEST_ID, Asked, answered, as_json, check_accepting, check_model, flag, ready_of
 from modelimg_runtime.columns import Prediction
+from modelimg_runtime.counters import exposition
 from modelimg_runtime.environment import Settings
 from modelimg_runtime.protocols import invocations, kserve, native, oip
 from modelimg_runtime.protocols.bodies import CSV, JSON, media_type
+from modelimg_runtime.protocols.extras import NONE, Extras
+from modelimg_runtime.protocols.negotiation import answer_kind
+from modelimg_runtime.protocols.tables import TABLES, check_tables, read_table
+from modelimg_runtime.routing import NamedRoute as Route
 from modelimg_runtime.service import Ready
+from modelimg_runtime.site import site_routes
+
+_BODIES = (JSON, CSV, *TABLES)
 
 
 def make_routes(settings: Settings) -> list[Route]:
     """All routes of an application."""
-    own = [
+    own: list[Route] = [
         Route("/predict", predict, methods=["POST"]),
         Route("/livez", livez),
+        Route("/metrics", metrics),
         Route("/readyz", readyz),
         Route("/info", info),
         Route("/schema", schema),
+        *site_routes(),
         Route("/invocations", invoke, methods=["POST"]),
         Route("/ping", ping),
         Route("/v1/models", kserve_models),
@@ -50,36 +59,44 @@ def make_routes(settings: Settings) -> list[Route]:
 
 async def predict(request: Request) -> Response:
     """``POST /predict``: the native protocol."""
-    probabilities = flag(request, "probabilities")
-    kind = media_type(request.headers.get("content-type"))
-    csv = wants_csv(request)
+    extras = extras_of(request)
+    kind, wanted = kinds_of(request)
 
     def parse(ready: Ready, body: bytes) -> Asked:
         def answer(prediction: Prediction) -> Response:
-            if csv:
-                return Response(
-                    native.csv_answer(prediction, ready.classes, probabilities=probabilities), media_type=CSV
-                )
             identifier = request.scope[REQUEST_ID]
-            return Response(
-                native.answer(identifier, prediction, ready.classes, probabilities=probabilities), media_type=JSON
-            )
+            data = native.answer(identifier, prediction, ready.classes, extras, wanted)
+            return Response(data, media_type=wanted)
 
-        return Asked(native.parse(body, kind), answer)
+        payload = read_table(body, kind, body_limit(request)) if kind in TABLES else native.parse(body, kind)
+        return Asked(payload, answer, extras.scores)
 
-    return await answered(request, parse)
+    return await answered(request, parse, inline=kind not in TABLES and wanted not in TABLES)
 
 
 async def invoke(request: Request) -> Response:
     """``POST /invocations``: MLflow and SageMaker."""
-    kind = media_type(request.headers.get("content-type"))
-    csv = wants_csv(request)
+    asked = extras_of(request)
+    kind, wanted = kinds_of(request)
 
     def parse(ready: Ready, body: bytes) -> Asked:
-        payload = invocations.parse(body, kind, ready.names)
-        return Asked(payload, lambda p: Response(invocations.answer(p, csv=csv), media_type=CSV if csv else JSON))
+        if kind in TABLES:
+            payload, extras = read_table(body, kind, body_limit(request)), asked
+        else:
+            payload, more = invocations.parse(body, kind, ready.names)
+            extras = asked | more
 
-    return await answered(request, parse)
+        def answer(prediction: Prediction) -> Response:
+            return Response(invocations.answer(prediction, ready.classes, extras, wanted), media_type=wanted)
+
+        return Asked(payload, answer, extras.scores)
+
+    response = await answered(request, parse, inline=kind not in TABLES and wanted not in TABLES)
+    # SageMaker lets a caller's own header through, and its answer only where the model repeats it.
+    given = request.headers.get(invocations.CUSTOM_ATTRIBUTES, "")
+    if invocations.may_repeat(given):
+        response.headers[invocations.CUSTOM_ATTRIBUTES] = given
+    return response
 
 
 async def kserve_predict(request: Request) -> Response:
@@ -89,7 +106,7 @@ async def kserve_predict(request: Request) -> Response:
 
 
 async def vertex_predict(request: Request) -> Response:
-    """``POST`` to Vertex AI's ``AIP_PREDICT_ROUTE``: instances, and parameters of which there are none."""
+    """``POST`` to Vertex AI's ``AIP_PREDICT_ROUTE``: instances and parameters, as KServe's first protocol has them."""
     return await _instances(request)
 
 
@@ -97,7 +114,10 @@ async def _instances(request: Request) -> Response:
     media_type(request.headers.get("content-type", JSON), (JSON,))
 
     def parse(ready: Ready, body: bytes) -> Asked:
-        return Asked(kserve.parse(body, ready.names), lambda p: Response(kserve.answer(p), media_type=JSON))
+        payload, extras = kserve.parse(body, ready.names)
+        return Asked(
+            payload, lambda p: Response(kserve.answer(p, ready.classes, extras), media_type=JSON), extras.scores
+        )
 
     return await answered(request, parse)
 
@@ -117,9 +137,39 @@ async def oip_infer(request: Request) -> Response:
                 return Response(data, media_type=JSON)
             return Response(data, headers={oip.LENGTH_HEADER: str(head)}, media_type=oip.BINARY)
 
-        return Asked(infer.payload, answer)
+        return Asked(infer.payload, answer, infer.scores)
 
     return await answered(request, parse)
+
+
+def extras_of(request: Request) -> Extras:
+    """What the query asks for beside the predictions.
+
+    Raises:
+        PayloadError: a flag is neither true nor false.
+    """
+    if not request.scope["query_string"]:
+        return NONE
+    return Extras(flag(request, "probabilities"), flag(request, "scores"))
+
+
+def kinds_of(request: Request) -> tuple[str, str]:
+    """The media types of a body and of its answer.
+
+    Raises:
+        PayloadError: one that is not served (415), or that this image cannot read (415) or write (406).
+    """
+    kind = media_type(request.headers.get("content-type"), _BODIES)
+    check_tables(kind, 415)
+    wanted = answer_kind(request.headers.get("accept"), _BODIES[1:])
+    check_tables(wanted, 406)
+    return kind, wanted
+
+
+def body_limit(request: Request) -> int:
+    """Bytes of a body, and of what comes out of it."""
+    settings: Settings = request.app.state.settings
+    return settings.max_body_bytes
 
 
 async def livez(_request: Request) -> Response:
@@ -129,14 +179,23 @@ async def livez(_request: Request) -> Response:
 
 async def readyz(request: Request) -> Response:
     """``GET /readyz``: the model is loaded, its digest is the packed one, and the examples came out as in training."""
-    ready_of(request)
+    check_accepting(request)
     return as_json({"status": "ready"})
 
 
 async def ping(request: Request) -> Response:
     """``GET /ping``: SageMaker's health check, an empty 200."""
-    ready_of(request)
+    check_accepting(request)
     return Response(status_code=200)
+
+
+async def metrics(request: Request) -> Response:
+    """``GET /metrics``: what all workers together counted, for Prometheus."""
+    state, accept = request.app.state, request.headers.get("accept", "")
+    labels = state.service.ready.labels if state.service.ready else None
+    # A thread beside those that predict: metrics are wanted most when these are all busy.
+    body, kind = await anyio.to_thread.run_sync(exposition, state.counters.board, labels, accept)
+    return Response(body, headers={"content-type": kind})
 
 
 async def info(request: Request) -> Response:
@@ -169,7 +228,7 @@ async def oip_server(_request: Request) -> Response:
 async def oip_ready(request: Request) -> Response:
     """``GET /v2/models/{name}/ready``."""
     check_model(request)
-    name, version = ready_of(request).identity
+    name, version = check_accepting(request).identity
     return as_json({"name": name, "version": version, "ready": True})
 
 

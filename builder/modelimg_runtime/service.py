@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from modelimg_runtime.environment import Settings
 from modelimg_runtime.errors import InputRejected, ModelRefused, OutputRejected, RuntimeFault, StartRefused
+from modelimg_runtime.microbatch import Batcher, Limits, batcher_of
+from modelimg_runtime.problems import MOST_ERRORS
 
 if TYPE_CHECKING:
     from modelimg_runtime.served import ServedModel
@@ -27,17 +29,31 @@ class Ready:
         model: between its contracts.
         classes: names for its probabilities.
         info: body of ``/info``.
+        batcher: predicts requests that come together.
     """
 
     model: ServedModel
     classes: tuple[Any, ...]
     info: dict[str, Any]
+    batcher: Batcher
 
     @property
     def identity(self) -> tuple[str, str]:
         """Name and version of the model."""
         manifest = self.model.package.manifest
         return manifest.name, manifest.version
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What ``modelimg_info`` says."""
+        manifest = self.model.package.manifest
+        schema = manifest.schemas.get("input", "").partition(":")[0]
+        return {
+            "model": manifest.name,
+            "version": manifest.version,
+            "model_sha256": manifest.model.sha256,
+            "schema_sha256": manifest.files.get(schema, ""),
+        }
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,20 +74,44 @@ class Ready:
         return list(kinds.items()), described_outputs(self.model.examples)
 
 
-def prepare(folder: Path, *, fast_path: bool) -> Ready:
+def prepare(folder: Path, *, fast_path: bool, limits: Limits | None = None, tolerance: float = 0.0) -> Ready:
     """Load a package with every check, replay its examples, and settle the garbage collector.
 
     Args:
         folder: the package.
         fast_path: whether scikit-learn may be passed by where packing found the answers to be the same.
+        limits: how many rows of several requests are predicted together where that changes no answer.
+        tolerance: by how much it may change a number of an answer.
 
     Raises:
         StartRefused: something is not as it was packed, or an example comes out differently.
     """
     # What the model needs may take a second to import: not before /livez answers.
-    from modelimg_runtime import describe, selftest, served
+    from modelimg_runtime import describe
 
-    model = served.open_served(folder, fast_path=fast_path)
+    model = open_checked(folder, fast_path=fast_path, most=MOST_ERRORS)
+    batcher = batcher_of(model, limits or Limits(), tolerance)
+    ready = Ready(model, model.package.manifest.classes, describe.info(model.package), batcher)
+    # What is alive now stays alive: keeping it out of every later collection cuts the long tail of latency.
+    gc.collect()
+    gc.freeze()
+    return ready
+
+
+def open_checked(folder: Path, *, fast_path: bool, most: int | None = None) -> ServedModel:
+    """A package's model, which says here what it said in training.
+
+    Args:
+        folder: the package.
+        fast_path: as of `prepare`.
+        most: how many violations of one request are named at most; all where None.
+
+    Raises:
+        StartRefused: something is not as it was packed, or an example comes out differently.
+    """
+    from modelimg_runtime import selftest, served
+
+    model = served.open_served(folder, fast_path=fast_path, most=most)
     try:
         differences = selftest.replay(model)
     except (InputRejected, OutputRejected) as error:
@@ -79,37 +119,53 @@ def prepare(folder: Path, *, fast_path: bool) -> Ready:
     if differences:
         counts = f"{len(differences)} of the {len(model.examples.rows)} packed examples come out differently here"
         raise ModelRefused(f"{counts}; the command selftest names them and the packages that differ")
-    ready = Ready(model, model.package.manifest.classes, describe.info(model.package))
-    # What is alive now stays alive: keeping it out of every later collection cuts the long tail of latency.
-    gc.collect()
-    gc.freeze()
-    return ready
+    return model
+
+
+def prepare_or_refuse(settings: Settings) -> Ready:
+    """`prepare` as the settings say; whatever goes wrong is a refusal.
+
+    Raises:
+        StartRefused: the process may not serve this package.
+    """
+    try:
+        limits = Limits(settings.batch_rows, settings.batch_delay_ms / 1000)
+        return prepare(
+            settings.model_dir, fast_path=settings.fast_path, limits=limits, tolerance=settings.batch_tolerance
+        )
+    except StartRefused:
+        raise
+    except Exception as error:  # what is not reported here would hang unready for ever
+        log.exception("loading failed")
+        fault = str(error) if isinstance(error, RuntimeFault) else type(error).__name__
+        raise StartRefused(f"the model package cannot be loaded: {fault}; the log has the traceback") from error
 
 
 class Service:
     """Holds the model once it is there.
 
-    Args:
-        settings: which package, and whether it may be served without scikit-learn.
-        on_refusal: called from the loading thread when the process may not serve this package.
+    Attributes:
+        ready: what is served; None until it is loaded and checked.
+        draining: the process was told to end, and answers what comes until it does.
     """
 
-    def __init__(self, settings: Settings, on_refusal: Callable[[StartRefused], None]) -> None:
-        self.ready: Ready | None = None
-        self._settings = settings
-        self._on_refusal = on_refusal
+    def __init__(self, ready: Ready | None = None) -> None:
+        self.ready = ready
+        self.draining = False
 
-    def start_loading(self) -> None:
-        """Load in the background; a daemon thread, so that a SIGTERM need not wait for it."""
-        threading.Thread(target=self._load, name="load", daemon=True).start()
+    def start_loading(self, settings: Settings, on_refusal: Callable[[StartRefused], None]) -> None:
+        """Load in the background; a daemon thread, so that a SIGTERM need not wait for it.
 
-    def _load(self) -> None:
-        try:
-            self.ready = prepare(self._settings.model_dir, fast_path=self._settings.fast_path)
-            log.info("ready")
-        except StartRefused as error:
-            self._on_refusal(error)
-        except Exception as error:  # nobody waits for this thread: what it does not report would hang unready for ever
-            log.exception("loading failed")
-            fault = str(error) if isinstance(error, RuntimeFault) else type(error).__name__
-            self._on_refusal(StartRefused(f"the model package cannot be loaded: {fault}; the log has the traceback"))
+        Args:
+            settings: which package, and whether it may be served without scikit-learn.
+            on_refusal: called from the loading thread when the process may not serve this package.
+        """
+
+        def load() -> None:
+            try:
+                self.ready = prepare_or_refuse(settings)
+                log.info("ready")
+            except StartRefused as error:
+                on_refusal(error)
+
+        threading.Thread(target=load, name="load", daemon=True).start()

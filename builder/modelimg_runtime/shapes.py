@@ -31,7 +31,7 @@ def error_body(path: str, problem: Problem, request_id: str) -> tuple[int, str, 
 def text_of(problem: Problem) -> str:
     """The problem as one text, with the first failing cells."""
     cells = [str(violation) for violation in problem.errors[:_SHOWN]]
-    more = len(problem.errors) - len(cells)
+    more = len(problem.errors) - len(cells) + problem.more
     text = "; ".join([problem.detail or "", *cells, *([f"and {more} more"] if more else [])])
     return text.strip("; ")
 

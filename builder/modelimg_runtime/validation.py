@@ -6,11 +6,12 @@ pandera decides; this module asks it lazily, so that every failing cell is named
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,7 +27,8 @@ from modelimg_runtime import contract
 from modelimg_runtime.environment import refuse_weakened_validation
 from modelimg_runtime.errors import ContractUnusable, ContractWeakened
 from modelimg_runtime.errors import Violation as Violation
-from modelimg_runtime.values import shortened, shown
+from modelimg_runtime.values import shortened
+from modelimg_runtime.violations import Violations
 
 __all__ = ["Violation", "load_schema", "validate", "validated"]
 
@@ -95,29 +97,41 @@ def validate(schema: pa.DataFrameSchema, frame: pd.DataFrame) -> list[Violation]
 
 
 def validated(
-    schema: pa.DataFrameSchema, frame: pd.DataFrame, rows: Sequence[int] | None = None
-) -> tuple[pd.DataFrame, list[Violation]]:
+    schema: pa.DataFrameSchema, frame: pd.DataFrame, rows: Sequence[int] | None = None, most: int | None = None
+) -> tuple[pd.DataFrame, Violations]:
     """The frame as pandera hands it on (parsers and defaults applied), and every place where it breaks the schema.
 
     Args:
         schema: the contract.
         frame: data, one row each.
         rows: the number that each row is reported by, where the frame is an excerpt; its position otherwise.
+        most: how many violations are named at most; the others are counted.
     """
     numbered = frame.reset_index(drop=True)
+    found = Violations(list(frame.columns), most)
     try:
         # The context wins over whatever user code did to pandera's global switches.
         with config_context(validation_enabled=True, validation_depth=ValidationDepth.SCHEMA_AND_DATA):
-            return schema.validate(numbered, lazy=True), []
+            return schema.validate(numbered, lazy=True), found
     except SchemaErrors as errors:
-        found = [violation for error in errors.schema_errors for violation in _named(error, rows)]
-    return frame, in_order(found, list(frame.columns))
+        for error in errors.schema_errors:
+            _collect(error, rows, found)
+    return frame, found.settle()
 
 
-def in_order(violations: Sequence[Violation], columns: Sequence[str]) -> list[Violation]:
-    """Whole-batch faults first, then row by row, each in the order of the columns."""
-    position = {name: number for number, name in enumerate(columns)}
-    return sorted(violations, key=lambda v: (-1 if v.row is None else v.row, position.get(v.column or "", -1)))
+def bounded(schema: pa.DataFrameSchema, most: int | None) -> pa.DataFrameSchema:
+    """The schema whose columns' checks list no more failing values than so many: pandera writes each into its messages.
+
+    What it accepts is the same.
+    """
+    if most is None:
+        return schema
+    bound = copy.deepcopy(schema)
+    for column in bound.columns.values():
+        for check in column.checks:
+            if isinstance(check, pa.Check) and check.n_failure_cases is None and not check.groupby:
+                check.n_failure_cases = most
+    return bound
 
 
 def _schema_from_json(source: bytes, file: str) -> pa.DataFrameSchema:
@@ -187,30 +201,35 @@ def _run_module(source: bytes, path: Path) -> ModuleType:
     return module
 
 
-def _named(error: SchemaError, rows: Sequence[int] | None) -> list[Violation]:
-    """At least one violation: pandera lists no missing value as a failing one, such as two in a unique column."""
-    column = None if isinstance(error.schema, pa.DataFrameSchema) else error.column_name
-    return list(_violations(error, rows)) or [Violation(None, column, _check_name(error), None)]
-
-
-def _violations(error: SchemaError, rows: Sequence[int] | None) -> Iterator[Violation]:
+def _collect(error: SchemaError, rows: Sequence[int] | None, found: Violations) -> None:
     """One pandera error as violations; a crashed check's traceback goes to the log and nowhere else."""
     check = _check_name(error)
     column = None if isinstance(error.schema, pa.DataFrameSchema) else error.column_name
     cases = error.failure_cases
     if error.reason_code is SchemaErrorReason.CHECK_ERROR:
         log.warning("check %s on column %s crashed: %s", check, column, cases)
-        yield Violation(None, column, f"{check} could not be evaluated", None)
-    elif isinstance(cases, pd.DataFrame) and "column" in cases:  # a check of whole rows: one violation a row
-        for position in sorted(set(cases["index"])):
-            yield Violation(_row(position, rows), None, check, None)
+        found.note(None, column, f"{check} could not be evaluated", None)
+    elif isinstance(cases, pd.DataFrame) and cases.empty:
+        # pandera lists no missing value as a failing one, such as two in a unique column.
+        found.note(None, column, check, None)
     elif isinstance(cases, pd.DataFrame) and "index" in cases:
-        for position, value in zip(cases["index"], cases["failure_case"], strict=True):
-            yield Violation(_row(position, rows), column, check, shown(value))
+        if "column" in cases:  # a check of whole rows: one violation a row
+            column, cases = None, cases.drop_duplicates("index").assign(failure_case=None)
+        first = cases.sort_values("index", kind="stable").head(len(cases) if found.most is None else found.most)
+        for position, value in zip(first["index"], first["failure_case"], strict=True):
+            found.note(_row(position, rows), column, check, value)
+        found.note_more(column, check, _failures(error, cases, found.most) - len(first))
     elif check in ("column_in_dataframe", "column_in_schema", "column_ordered"):
-        yield Violation(None, str(cases), check, None)
+        found.note(None, str(cases), check, None)
     else:  # of a whole column or frame: the dtype that was found, or that an aggregate is false
-        yield Violation(None, column, check, shown(cases) if isinstance(cases, str) else None)
+        found.note(None, column, check, cases if isinstance(cases, str) else None)
+
+
+def _failures(error: SchemaError, cases: pd.DataFrame, most: int | None) -> int:
+    """How many values failed, of which pandera lists no more than it was told to."""
+    if most is None or getattr(error.check, "n_failure_cases", None) != most or len(cases) < most:
+        return len(cases)
+    return int((~error.check_output.astype(bool)).sum()) if isinstance(error.check_output, pd.Series) else len(cases)
 
 
 def _check_name(error: SchemaError) -> str:

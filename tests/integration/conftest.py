@@ -77,13 +77,14 @@ class Served:
 
 
 @pytest.fixture
-def serve(client: docker.DockerClient) -> Iterator[Callable[[str], Served]]:
-    """Start a container as locked down as the image promises to run, on loopback."""
+def serve(client: docker.DockerClient) -> Iterator[Callable[..., Served]]:
+    """Start a container as locked down as the image promises to run, on loopback: ``(image, command=None)``."""
     started = []
 
-    def start(image: str) -> Served:
+    def start(image: str, command: str | None = None) -> Served:
         container = client.containers.run(
             image,
+            command,
             detach=True,
             read_only=True,
             cap_drop=["ALL"],

@@ -365,14 +365,14 @@ class Server:
 
 
 @contextmanager
-def server_of(folder: Path, **environ: str) -> Iterator[Server]:
-    """A real server process on a free loopback port, listening or about to."""
+def server_of(folder: Path, *, stderr: Any = subprocess.PIPE, **environ: str) -> Iterator[Server]:
+    """A real server process on a free loopback port, listening or about to; a long log needs a file as ``stderr``."""
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "modelimg_runtime", "serve"],
         env=runtime_environ(folder, {"PORT": str(port), **environ}),
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
     )
     try:

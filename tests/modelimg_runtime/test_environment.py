@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pandera.config import ValidationDepth, _config_from_env_vars
 
+from modelimg_runtime import container
 from modelimg_runtime.environment import Settings, refuse_weakened_validation
 from modelimg_runtime.errors import ContractWeakened, SettingRefused
 
@@ -44,6 +45,62 @@ def test_what_is_no_address_is_refused(text):
 def test_what_is_no_body_limit_is_refused(text):
     with pytest.raises(SettingRefused, match="MODELIMG_MAX_BODY_BYTES"):
         Settings.from_environ({"MODELIMG_MAX_BODY_BYTES": text})
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("MODELIMG_WORKERS", "0"),
+        ("MODELIMG_WORKERS", "257"),
+        ("MODELIMG_WORKERS", "all"),
+        ("MODELIMG_WORKERS", "Auto"),
+        ("MODELIMG_LOG_FORMAT", "JSON"),
+        ("MODELIMG_LOG_FORMAT", "xml"),
+        ("MODELIMG_LOG_LEVEL", "trace"),
+        ("MODELIMG_LOG_LEVEL", "20"),
+        ("MODELIMG_ACCESS_LOG", "yes"),
+        ("MODELIMG_ACCESS_LOG", "1"),
+        ("MODELIMG_READ_TIMEOUT_SECONDS", "0"),
+        ("MODELIMG_READ_TIMEOUT_SECONDS", "1.5"),
+        ("MODELIMG_READ_TIMEOUT_SECONDS", "3601"),
+        ("MODELIMG_KEEP_ALIVE_SECONDS", "0"),
+        ("MODELIMG_DRAIN_DELAY_SECONDS", "-1"),
+        ("MODELIMG_DRAIN_DELAY_SECONDS", "21"),
+        ("MODELIMG_MAX_WAITING", "0"),
+        ("MODELIMG_MAX_HELD_BYTES", "1GB"),
+    ],
+)
+def test_what_operation_cannot_mean_is_refused_by_name(name, text):
+    with pytest.raises(SettingRefused, match=f"^{name}={text} "):
+        Settings.from_environ({name: text})
+
+
+def test_operation_is_set_by_the_environment():
+    environ = {
+        "MODELIMG_WORKERS": "3",
+        "MODELIMG_LOG_FORMAT": "json",
+        "MODELIMG_LOG_LEVEL": "debug",
+        "MODELIMG_ACCESS_LOG": "on",
+        "MODELIMG_READ_TIMEOUT_SECONDS": "7",
+        "MODELIMG_KEEP_ALIVE_SECONDS": "8",
+        "MODELIMG_DRAIN_DELAY_SECONDS": "9",
+        "MODELIMG_MAX_WAITING": "10",
+        "MODELIMG_MAX_HELD_BYTES": "11",
+    }
+    settings = Settings.from_environ(environ)
+    assert (settings.workers, settings.log_format, settings.log_level, settings.access_log) == (
+        3,
+        "json",
+        "debug",
+        True,
+    )
+    assert (settings.read_timeout, settings.keep_alive, settings.drain_delay) == (7, 8, 9)
+    assert (settings.max_waiting, settings.max_held_bytes) == (10, 11)
+    assert Settings.from_environ(dict.fromkeys(environ, "")) == Settings()
+
+
+def test_auto_is_as_many_workers_as_the_container_has_cpus():
+    assert Settings.from_environ({"MODELIMG_WORKERS": "auto"}).workers == container.cpus()
 
 
 @pytest.mark.parametrize(

@@ -303,3 +303,29 @@ def test_json_values_refuses_infinities(values):
 def test_json_values_refuses_what_json_does_not_know(values):
     with pytest.raises(TypeError):
         json_values(values)
+
+
+def test_a_pattern_holds_after_a_request_that_it_refused():
+    schema = pa.DataFrameSchema({"x_.": pa.Column("float64", pa.Check.ge(0), regex=True)}, strict=True)
+    reader = FrameReader(schema)
+    good = {"x_1": [1.0], "x_2": [2.0]}
+    assert [str(each) for each in reader.read({"x_1": [-1.0], "x_2": ["2"]})[1]] != []
+    frame, violations = reader.read(good)
+    assert (list(violations), list(frame.columns)) == ([], ["x_1", "x_2"])
+    assert list(schema.columns["x_."].get_regex_columns(frame)) == ["x_1", "x_2"]
+
+
+@pytest.mark.parametrize(("required", "checks"), [(True, ["column_in_dataframe"]), (False, [])])
+def test_a_pattern_that_no_column_is_of_is_a_missing_column(required, checks):
+    schema = pa.DataFrameSchema(
+        {"a": pa.Column("float64"), "x_.": pa.Column("float64", regex=True, required=required)}, strict=True
+    )
+    frame, violations = FrameReader(schema).read({"a": [1.0]})
+    assert [(each.column, each.check) for each in violations] == [("x_.", check) for check in checks]
+    assert list(frame.columns) == ["a"]
+
+
+def test_a_name_that_begins_as_another_is_judged_once():
+    schema = pa.DataFrameSchema({"x_.+": pa.Column("float64", pa.Check.ge(0), regex=True)}, strict=True)
+    violations = FrameReader(schema).read({"x_1": ["no"], "x_10": [-1.0], "x_11": [-1.0]})[1]
+    assert [each.column for each in violations] == ["x_1", "x_10", "x_11"]

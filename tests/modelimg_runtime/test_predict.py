@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from modelimg_runtime.errors import InputRejected, OutputRejected
+from modelimg_runtime.errors import InputRejected, OutputRejected, PayloadError
 from modelimg_runtime.model import load_model
 from modelimg_runtime.predict import Predictor, output_frame
 
@@ -131,3 +132,45 @@ def test_threads_that_share_a_predictor_get_their_own_answers(mixed):
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(ask, range(120)))
+
+
+# ---- decision scores ---------------------------------------------------------------------------------------
+
+
+class SaysScores(SaysProbabilities):
+    def decision_function(self, X):
+        return np.asarray(self.probabilities)
+
+
+@pytest.mark.parametrize("labels", [["no", "yes"], ["no", "maybe", "yes"]])
+def test_decision_scores_are_scikit_learns_one_for_each_row_or_class(labels):
+    y = (labels * 2)[:4]
+    model = LogisticRegression().fit(X, y)
+    predictor = Predictor(model, labels, INPUT, pa.DataFrameSchema({"prediction": pa.Column("str")}))
+    answer = predictor.predict_columns({"a": [0, 1, 2, 3]}, scores=True)
+    assert answer.scores == model.decision_function(X).tolist()
+    assert predictor.predict_columns({"a": [0, 1, 2, 3]}) == replace(answer, scores=None)
+
+
+def test_a_model_without_decision_scores_has_none_to_ask_for():
+    predictor = Predictor(Says([1.0]), (), INPUT, OUTPUT)
+    with pytest.raises(PayloadError, match="gives no decision scores"):
+        predictor.predict_columns({"a": [1]}, scores=True)
+
+
+@pytest.mark.parametrize(
+    ("scores", "check"),
+    [
+        ([math.nan, 1.0], "finite"),
+        ([1.0, math.inf], "finite"),
+        ([[1.0, 2.0], [3.0, -math.inf]], "finite"),
+        ([1.0], "2 rows"),
+        (1.0, "dimensions"),
+        ([[[1.0]], [[2.0]]], "dimensions"),
+    ],
+)
+def test_decision_scores_that_json_cannot_hold_or_that_are_not_one_a_row_are_never_served(scores, check):
+    predictor = Predictor(SaysScores([1.0, 2.0], scores), (), INPUT, OUTPUT)
+    with pytest.raises(OutputRejected) as error:
+        predictor.predict_columns({"a": [1, 2]}, scores=True)
+    assert check in error.value.violations[0].check

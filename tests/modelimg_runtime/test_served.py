@@ -7,8 +7,13 @@ import subprocess
 import sys
 import textwrap
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
 import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from modelimg_runtime import contract
 from modelimg_runtime.errors import InputRejected, ModelRefused, OutputRejected, PackageUnreadable, PayloadError
@@ -49,6 +54,88 @@ def test_both_ways_give_the_same_bits(request, name):
     for row in range(len(made.rows)):
         one = {column: values[row : row + 1] for column, values in made.columns.items()}
         assert repr(fast.predict_columns(one)) == repr(slow.predict_columns(one))
+
+
+@pytest.fixture(scope="module")
+def categories(tmp_path_factory, tools):
+    """Boosting with native categories and missing values, behind a contract whose categories are a check."""
+    random = np.random.default_rng(0)
+    sizes, X = ["S", "M", "L"], pd.DataFrame({"x": random.normal(size=200)})
+    X["size"] = pd.Categorical(random.choice([*sizes, None], 200), categories=sizes)
+    model = HistGradientBoostingClassifier(max_iter=6).fit(X, np.where(X["x"] + (X["size"] == "M") > 0.4, "yes", "no"))
+    schema = pa.DataFrameSchema(
+        {
+            "x": pa.Column("float64", nullable=True),
+            "size": pa.Column("category", pa.Check.isin(sizes), nullable=True),
+        },
+        strict=True,
+    )
+    columns = {f"probability_{label}": pa.Column("float64", pa.Check.in_range(0, 1)) for label in ("no", "yes")}
+    output = pa.DataFrameSchema({"prediction": pa.Column("str"), **columns}, strict=True)
+    return tools.write_package(tmp_path_factory.mktemp("c") / "model", model, X.iloc[:40], schema, output)
+
+
+def test_categories_take_the_fast_lane_too(categories, show):
+    fast, slow = served(categories), served(categories, fast_path=False)
+    found = 0
+    for size in ("S", "M", "L", None, "XL", "", "s", 1, True):
+        for x in (0.3, -2, None, True, "1"):
+            columns = {"x": [x, 0.5], "size": ["M", size]}
+            quick = fast.quick(columns)
+            try:
+                expected = slow.predict_columns(columns)
+            except InputRejected:
+                assert quick is None
+            else:
+                assert repr(quick) == repr(expected)
+                found += 1
+    show(f"answers compared: {found}")
+    assert found == 4 * 3
+
+
+@pytest.mark.parametrize("name", ["cancer", "categories", "regressor"])
+@pytest.mark.parametrize("fast_path", [True, False])
+def test_eight_threads_that_share_a_model_get_the_bits_of_one(request, name, fast_path, show):
+    made = request.getfixturevalue(name)
+    one = served(made, fast_path=fast_path)
+    rows = len(next(iter(made.columns.values())))
+    asked = [
+        {column: values[at:end] for column, values in made.columns.items()}
+        for at in range(rows)
+        for end in (at + 1, rows)
+    ]
+    alone = [repr(one.predict_columns(columns)) for columns in asked]
+    order = (
+        np.random.default_rng(0).permutation(np.repeat(np.arange(len(asked)), 30))[: 2000 if fast_path else 60].tolist()
+    )
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda at: repr(one.predict_columns(asked[at])), order))
+    assert found == [alone[at] for at in order]
+    show(f"{name}: {len(order)} answers of eight threads compared")
+
+
+def test_without_a_fast_form_the_compiled_contract_stands_in_front_of_scikit_learn(categories, tmp_path, tools):
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    for file in categories.folder.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    proof = contract.FastPath(False, 0, "no fast form").to_json().encode()
+    tools.repack(type(categories)(folder, categories.columns), contract.FAST_PATH, proof)
+    model, decides = open_served(folder, fast_path=True), open_served(folder, fast_path=False)
+    assert model.lane is None
+    assert model.reference is not None
+    assert decides.reference is None
+    for columns in (categories.columns, {name: values[:1] for name, values in categories.columns.items()}):
+        quick = model.reference.predict_columns(columns)
+        assert repr(quick) == repr(decides.predict_columns(columns)) == repr(model.predict_columns(columns))
+    assert model.reference.predict_columns({"x": [1.0], "size": ["XL"]}) is None
+    for each in (model, decides):
+        with pytest.raises(InputRejected):
+            each.predict_columns({"x": [1.0], "size": ["XL"]})
+
+
+def test_a_contract_that_is_code_is_left_to_pandera(coded):
+    assert served(coded).reference is None
 
 
 def test_csv_fields_take_the_fast_lane_too(cancer):
@@ -156,7 +243,7 @@ def test_without_proof_there_is_no_fast_lane_and_the_model_serves_all_the_same(f
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("mixed", "size"), ("coded", "a schema is code")], ids=["a category", "a schema in Python"]
+    ("name", "reason"), [("mixed", "joined"), ("coded", "a schema is code")], ids=["a date", "a schema in Python"]
 )
 def test_contracts_that_only_pandera_knows_have_no_fast_lane(request, name, reason):
     with pytest.raises(NoFastLane, match=reason):

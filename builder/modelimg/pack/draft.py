@@ -107,10 +107,19 @@ def _schema(drafts: Iterable[DraftColumn], checks: list[pa.Check] | None = None)
 
 
 def _draft_column(values: pd.Series[Any]) -> DraftColumn:
-    dtype = _dtype_name(values)
-    return DraftColumn(
-        str(values.name), dtype, bool(values.isna().any()), _categories(values) if dtype == "str" else None
-    )
+    dtype, name, nullable = _dtype_name(values), str(values.name), bool(values.isna().any())
+    if isinstance(dtype, pd.CategoricalDtype) and _are_in_a_check(dtype):
+        return DraftColumn(name, "category", nullable, tuple(dtype.categories))
+    return DraftColumn(name, dtype, nullable, _categories(values) if dtype == "str" else None)
+
+
+def _are_in_a_check(dtype: pd.CategoricalDtype) -> bool:
+    """Whether a check ``isin`` says all that the dtype says: the server makes the dtype of it again.
+
+    JSON keeps such a contract, and what is JSON can be compiled.
+    """
+    unordered = not dtype.ordered and dtype.categories is not None and len(dtype.categories) > 0
+    return unordered and all(isinstance(category, str) for category in dtype.categories)
 
 
 def _dtype_name(values: pd.Series[Any]) -> str | pd.CategoricalDtype:

@@ -7,6 +7,7 @@ same versions of everything.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,17 +19,24 @@ from modelimg.pack.schemas import PackedSchema
 from modelimg_runtime.contract import FastPath
 from modelimg_runtime.frames import FrameReader
 from modelimg_runtime.lane import FastLane, NoFastLane, make_lane, output_columns
-from modelimg_runtime.predict import output_frame
+from modelimg_runtime.predict import decision_scores, output_frame
 from modelimg_runtime.validation import validated
 from modelimg_runtime.values import json_values
 
 _ROWS = 500
+_TOGETHER = (2, 3, 7, 16, 64)
+"""Rows of the batches in which rows are compared with themselves alone."""
+_BATCHES = 8
+"""Batches of each size at most."""
 _ALONE = 20
 """Rows that are also asked for one by one, because BLAS adds up one row in another order than many."""
 
 
 def prove_fast_path(model: PackedModel, contracts: Mapping[str, PackedSchema], split: Split) -> FastPath:
     """Compare the fast path with scikit-learn on every row of a split that the input contract accepts.
+
+    And compare scikit-learn with itself: are rows in batches answered as they are alone, so that requests may be
+    predicted together?
 
     Args:
         model: as it is packed.
@@ -37,6 +45,71 @@ def prove_fast_path(model: PackedModel, contracts: Mapping[str, PackedSchema], s
     """
     if any(":" in each.reference for each in contracts.values()):
         return FastPath(False, reason="a schema is code, and only pandera can run it")
+    proof = _prove_lane(model, contracts, split)
+    answers = _Answers(model, contracts["input"], split)
+    difference = answers.difference()
+    return replace(proof, batches_equal=difference == 0, batch_rows=answers.rows, batch_difference=difference)
+
+
+class _Answers:
+    """What scikit-learn itself says of some rows of a split, asked as the server asks it.
+
+    Attributes:
+        rows: how many rows are compared.
+    """
+
+    def __init__(self, model: PackedModel, schema: PackedSchema, split: Split) -> None:
+        self._model, self._reader = model, FrameReader(schema.schema)
+        frame = split.X.iloc[np.unique(np.linspace(0, len(split.X) - 1, min(_TOGETHER[-1], len(split.X))).astype(int))]
+        columns = _json(frame)
+        _, violations = self._reader.read(columns)
+        refused = {violation.row for violation in violations}
+        rows = len(next(iter(columns.values()), ()))
+        kept = [] if None in refused else [row for row in range(rows) if row not in refused]
+        self._columns = {name: [values[row] for row in kept] for name, values in columns.items()}
+        self.rows = len(kept)
+
+    def difference(self) -> float | None:
+        """By how much a number of an answer differs at most between a row alone and in a batch; 0 for equal bits.
+
+        Returns:
+            None where something else than a number differs, or scikit-learn refuses a row.
+        """
+        try:
+            alone = [self._answer(row, row + 1) for row in range(self.rows)]
+            found = [
+                _difference(pd.concat(alone[start : start + size]), self._answer(start, start + size))
+                for size in _TOGETHER
+                for start in range(0, min(self.rows, size * _BATCHES), size)
+            ]
+        except ValueError:
+            return None
+        known = [each for each in found if each is not None]
+        return max(known) if known and len(known) == len(found) else None
+
+    def _answer(self, start: int, stop: int) -> pd.DataFrame:
+        frame, _ = self._reader.read({name: values[start:stop] for name, values in self._columns.items()})
+        return output_frame(self._model.estimator, frame, self._model.classes)
+
+
+def _difference(alone: pd.DataFrame, together: pd.DataFrame) -> float | None:
+    """The largest one of numbers; None where columns, types or something else differ."""
+    if list(alone.columns) != list(together.columns) or list(alone.dtypes) != list(together.dtypes):
+        return None
+    largest = 0.0
+    for name in alone.columns:
+        one, other = alone[name].to_numpy(), together[name].to_numpy()
+        if _bits(one) == _bits(other):
+            continue
+        distance = np.max(np.abs(one - other)) if one.dtype.kind == "f" else np.nan
+        # Zeros of two signs differ by nothing, and are not the same.
+        largest = max(largest, float(distance) or float(np.finfo(np.float64).tiny))
+        if not np.isfinite(distance):
+            return None
+    return largest
+
+
+def _prove_lane(model: PackedModel, contracts: Mapping[str, PackedSchema], split: Split) -> FastPath:
     try:
         lane = make_lane(
             model.data, model.file, {side: each.content for side, each in contracts.items()}, model.classes
@@ -92,7 +165,10 @@ def _compare(
     if violations or broken:
         return None
     expected = output_frame(model.estimator, frame, model.classes)
-    return len(expected) if _equal(expected, output_columns(accepted, model.classes)) else None
+    equal = _equal(expected, output_columns(accepted, model.classes))
+    if accepted.scores is not None and np.isfinite(accepted.scores).all():  # they are no part of the output schema
+        equal = equal and _bits(decision_scores(model.estimator, frame)) == _bits(accepted.scores)
+    return len(expected) if equal else None
 
 
 def _equal(expected: pd.DataFrame, got: Mapping[str, np.ndarray[Any, Any]]) -> bool:

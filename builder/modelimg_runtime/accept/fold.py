@@ -25,8 +25,9 @@ KINDS: Final = {
     **{f"{sign}int{bits}": "int" for sign in ("", "u") for bits in (8, 16, 32, 64)},
     "bool": "bool",
     "str": "str",
+    "category": "str",
 }
-"""The dtypes that are compiled, with the kind of their values."""
+"""The dtypes that are compiled, with the kind of their values; of categories, only those that are strings."""
 
 _BOUNDS: Final = ("greater_than", "greater_than_or_equal_to", "less_than", "less_than_or_equal_to", "in_range")
 _TEXTS: Final = {

@@ -11,7 +11,7 @@ import numpy as np
 
 from modelimg_runtime import contract
 from modelimg_runtime.accept.checks import NotCompiled
-from modelimg_runtime.accept.rules import ColumnRule, TableRules
+from modelimg_runtime.accept.rules import CATEGORY, ColumnRule, TableRules
 from modelimg_runtime.accept.table import FEW_ROWS, TableTest
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -28,10 +28,13 @@ class OutputTest:
         rules: of the output schema.
 
     Raises:
-        NotCompiled: probabilities without bounds, or a tolerance so small that the order of summation decides.
+        NotCompiled: categories, probabilities without bounds, or a tolerance so small that the order of summation
+            decides.
     """
 
     def __init__(self, rules: TableRules) -> None:
+        if any(rule.dtype == CATEGORY for rule in rules.columns):
+            raise NotCompiled("the output schema has the dtype category, and an answer is an array")
         # A frame's missing strings are objects, and an answer has none.
         columns = tuple(replace(rule, nullable=rule.nullable and rule.kind == "float") for rule in rules.columns)
         self._rules = replace(rules, columns=columns)

@@ -91,6 +91,7 @@ _COLUMN_KEYS: Final[Mapping[str, Callable[[Any], bool]]] = {
     "title": _text,
     "description": _text,
 }
+CATEGORY: Final = "category"
 _STORED_STRINGS: Final = ("string[pyarrow]", "string[python]")
 
 
@@ -128,6 +129,8 @@ def _column_rule(name: str, part: Any) -> ColumnRule:
     dtype = _dtype(part.get("dtype"), where)
     kind = KINDS[dtype]
     nullable = part.get("nullable", False) and kind in ("float", "str")  # the others have no missing value
+    if dtype == CATEGORY and {check.name for check in checks} != {"isin"}:
+        raise NotCompiled(f"{where} has the dtype category with other checks than isin, or without categories")
     return fold(ColumnRule(name, kind, dtype, nullable, part.get("unique", False)), checks)
 
 

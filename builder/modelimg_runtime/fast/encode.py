@@ -59,30 +59,39 @@ def one_hot(part: Part, value: Value) -> Matrix:
 
 
 def ordinal(part: Part, value: Value) -> Matrix:
-    """``OrdinalEncoder``.
+    """``OrdinalEncoder``: infrequent categories too.
 
     Raises:
-        NotSpecialised: as ``one_hot``, and infrequent categories.
+        NotSpecialised: as ``one_hot``, but 64-bit integers are another dtype that there may be.
     """
     check_input(part, value)
-    part.expect("dtype", np.float64)
+    part.expect("dtype", np.float64, np.int64, int)
     part.expect("handle_unknown", "error", "use_encoded_value")
-    if part.get("_infrequent_enabled"):
-        raise NotSpecialised(f"{part.name} with infrequent categories")
+    dtype = np.dtype(part.get("dtype", np.float64))
     read_columns, categories = _columns(part, value)
-    unknown = float(part["unknown_value"]) if part["handle_unknown"] == "use_encoded_value" else None
-    encoded_missing = float(part.get("encoded_missing_value", np.nan))
-    tables = []
-    for labels in categories:
-        codes = [encoded_missing if _is_nan(label) else float(code) for code, label in enumerate(labels)]
-        tables.append(_table(labels, codes, unknown))
+    unknown = dtype.type(part["unknown_value"]).item() if part["handle_unknown"] == "use_encoded_value" else None
+    tables = [_table(labels, _codes_of(part, at, labels, dtype), unknown) for at, labels in enumerate(categories)]
 
     def read(batch: Batch) -> Array:
         columns = zip(tables, read_columns(batch), strict=True)
-        codes = np.array([[table[cell] for cell in column] for table, column in columns], dtype=np.float64)
+        codes = np.array([[table[cell] for cell in column] for table, column in columns], dtype=dtype)
         return np.ascontiguousarray(codes.T)
 
-    return Matrix(len(tables), "f", read)
+    return Matrix(len(tables), dtype.kind, read)
+
+
+def _codes_of(part: Part, index: int, labels: list[Any], dtype: Any) -> list[Any]:
+    """The code of each category of a feature. Source: ``OrdinalEncoder.transform``."""
+    if part.get("_infrequent_enabled") and str(part.get("_sklearn_version")).startswith("1.3."):
+        raise NotSpecialised(f"{part.name} with infrequent categories, of scikit-learn 1.3")
+    missing = {place for place, label in enumerate(labels) if _is_nan(label)}
+    mapping = part["_default_to_infrequent_mappings"][index] if part.get("_infrequent_enabled") else None
+    codes = [place if mapping is None or place in missing else int(mapping[place]) for place in range(len(labels))]
+    if not missing:
+        return [dtype.type(code).item() for code in codes]
+    # scikit-learn looks for the missing ones among the codes, where by then an infrequent one may have their place.
+    encoded = dtype.type(part.get("encoded_missing_value", np.nan)).item()
+    return [encoded if code in missing else dtype.type(code).item() for code in codes]
 
 
 def _columns(part: Part, value: Value) -> tuple[ReadColumns, list[list[Any]]]:

@@ -13,6 +13,7 @@ from modelimg_runtime.fast.errors import NotSpecialised
 from modelimg_runtime.fast.inputs import (
     Array,
     Matrix,
+    Read,
     Table,
     Texts,
     Value,
@@ -28,12 +29,12 @@ def simple(part: Part, value: Value) -> Matrix | Texts:
     """``SimpleImputer``, with every strategy that has a name and NaN for what is missing.
 
     Raises:
-        NotSpecialised: another marker of missing values, an indicator, a column without any value in training, or
-            another dtype than in training.
+        NotSpecialised: another marker of missing values, an indicator beside strings or whole numbers, a column
+            without any value in training, or another dtype than in training.
     """
     check_input(part, value)
     part.expect("strategy", "mean", "median", "most_frequent", "constant")
-    part.expect("add_indicator", False)
+    part.expect("add_indicator", False, True)
     part.expect("copy", True)
     missing = part["missing_values"]
     if not isinstance(missing, float) or not math.isnan(missing):
@@ -48,6 +49,8 @@ def simple(part: Part, value: Value) -> Matrix | Texts:
 
 def _texts(part: Part, table: Table, statistics: Array) -> Texts:
     fills = statistics.tolist()
+    if part.get("add_indicator"):
+        raise NotSpecialised(f"{part.name} with add_indicator on strings")
     if _fitted_kind(part) != "O" or not all(isinstance(fill, str) for fill in fills):
         raise NotSpecialised(f"{part.name} fitted on something else than strings")
     fillings = tuple(zip(table.positions, fills, strict=True))
@@ -66,9 +69,14 @@ def _numbers(part: Part, value: Value, statistics: Array) -> Matrix:
     given = numbers(value, part) if keeps_dtype else floats(value, part)
     if given.sparse or _fitted_kind(part) != given.kind or len(statistics) != given.width:
         raise NotSpecialised(f"{part.name} on another dtype or number of columns than it was fitted on")
+    indicated = _indicated(part)
     if given.kind == "i":
+        if indicated is not None:
+            raise NotSpecialised(f"{part.name} with add_indicator on whole numbers")
         return given
     fills, read_given = statistics.astype(np.float64), given.read
+    if indicated is not None:
+        return Matrix(given.width + len(indicated), "f", _with_indicator(read_given, fills, indicated))
 
     def read(batch: Batch) -> Array:
         X = read_given(batch)
@@ -77,6 +85,36 @@ def _numbers(part: Part, value: Value, statistics: Array) -> Matrix:
         return X
 
     return Matrix(given.width, "f", read)
+
+
+def _indicated(part: Part) -> Array | None:
+    """The columns beside which an indicator stands; None without indicators.
+
+    Raises:
+        NotSpecialised: another indicator than the imputer makes.
+    """
+    if not part.get("add_indicator"):
+        return None
+    indicator = part["indicator_"]
+    indicator.expect("features", "missing-only")
+    indicator.expect("error_on_new", False)
+    columns = indicator["features_"]
+    if not isinstance(columns, np.ndarray) or columns.dtype != np.int64 or columns.ndim != 1:
+        raise NotSpecialised(f"{part.name} with an indicator of its own")
+    return columns
+
+
+def _with_indicator(read_given: Read, fills: Array, indicated: Array) -> Read:
+    everywhere = len(indicated) == len(fills)
+
+    def read(batch: Batch) -> Array:
+        X = read_given(batch)
+        refuse_infinite(X)
+        missing = np.isnan(X)
+        np.copyto(X, fills, where=missing)
+        return np.hstack((X, missing if everywhere else missing[:, indicated]))
+
+    return read
 
 
 def _fitted_kind(part: Part) -> str:

@@ -21,8 +21,8 @@ Array = np.ndarray[Any, Any]
 Read = Callable[[Batch], Array]
 ReadColumns = Callable[[Batch], Sequence[Sequence[Any]]]
 
-KINDS = {"float64": "f", "int64": "i", "bool": "b", "str": "s"}
-"""Kinds of columns by the dtype's name."""
+KINDS = {"float64": "f", "int64": "i", "bool": "b", "str": "s", "category": "s"}
+"""Kinds of columns by the dtype's name; categories are strings, and scikit-learn sees both as objects."""
 
 
 @dataclass(frozen=True, slots=True)

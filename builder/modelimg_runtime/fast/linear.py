@@ -19,22 +19,57 @@ _Probabilities = Callable[[Array], Array]
 
 
 def regressor(part: Part, value: Value, _classes: Sequence[Any]) -> Reply:
-    """``LinearRegression``, ``Ridge``, ``Lasso``, ``ElasticNet``: one output or several."""
+    """``LinearRegression``, ``Ridge``, ``Lasso``, ``ElasticNet``, …: one output or several."""
     scores = _scores(part, value)
     return lambda batch: Answer(scores(batch), None)
 
 
+def by_stochastic_gradients(part: Part, value: Value, _classes: Sequence[Any]) -> Reply:
+    """``SGDRegressor``, ``PassiveAggressiveRegressor``, ``LinearSVR``: one output, flattened."""
+    scores = _scores(part, value)
+    return lambda batch: Answer(scores(batch).ravel(), None)
+
+
+def of_log_link(part: Part, value: Value, _classes: Sequence[Any]) -> Reply:
+    """``PoissonRegressor``, ``GammaRegressor``: the exponential of the scores."""
+    scores = _scores(part, value)
+    return lambda batch: Answer(np.exp(scores(batch)), None)
+
+
 def logistic(part: Part, value: Value, classes: Sequence[Any]) -> Reply:
     """``LogisticRegression``: the sigmoid for two classes, the softmax for more.
+
+    With the solver ``liblinear``, up to 1.7, it is the sigmoid of each class against the others.
 
     Raises:
         NotSpecialised: one of the schemes of ``multi_class`` that scikit-learn has given up.
     """
     part.expect("multi_class", "auto", "deprecated")
     labels = class_labels(part, classes)
-    if len(labels) > 2 and part["solver"] == "liblinear":
+    one_by_one = part["solver"] == "liblinear"
+    if one_by_one and len(labels) > 2 and "multi_class" not in part:
         raise NotSpecialised(f"{part.name} with one problem per class")
-    return _classifier(part, value, labels, (sigmoids if len(labels) == 2 else softmax) if classes else None)
+    several = shares_of_sigmoids if one_by_one else softmax
+    return _classifier(part, value, labels, (sigmoids if len(labels) == 2 else several) if classes else None)
+
+
+def sgd_classifier(part: Part, value: Value, classes: Sequence[Any]) -> Reply:
+    """``SGDClassifier``, with probabilities where its loss gives some.
+
+    Raises:
+        NotSpecialised: probabilities by the modified Huber loss.
+    """
+    labels = class_labels(part, classes)
+    part.expect("loss", "log_loss", "hinge", "squared_hinge", "perceptron", "squared_error", "huber")
+    probabilities = sigmoids if len(labels) == 2 else shares_of_sigmoids
+    return _classifier(part, value, labels, probabilities if classes and part["loss"] == "log_loss" else None)
+
+
+def decision(part: Part, value: Value) -> Read:
+    """``decision_function``, shape (rows, 1) for two classes, else (rows, classes)."""
+    scores, count = _scores(part, value), len(class_labels(part, ()))
+    _check_count(part, count)
+    return lambda batch: scores(batch).reshape(batch.rows, -1)
 
 
 def without_probabilities(part: Part, value: Value, classes: Sequence[Any]) -> Reply:
@@ -75,6 +110,26 @@ def softmax(scores: Array) -> Array:
     return scores
 
 
+def shares_of_sigmoids(scores: Array) -> Array:
+    """Probabilities from scores of each class against the others, shape (rows, classes).
+
+    Source: ``LinearClassifierMixin._predict_proba_lr``.
+    """
+    each = expits(scores)
+    total = each.sum(axis=1)
+    nothing = total == 0
+    each[nothing, :] = 1
+    total[nothing] = each.shape[1]
+    each /= total.reshape(len(each), -1)
+    return each
+
+
+def expits(scores: Array) -> Array:
+    """``expit`` of each score, in the memory order of the scores."""
+    values = np.array([_expit(x) for x in scores.ravel(order="K").tolist()])
+    return values.reshape(scores.shape, order="F" if np.isfortran(scores) else "C")
+
+
 def adds_and_multiplies_apart() -> bool:
     """Whether compiled loops of scipy's and scikit-learn's wheels round each product before they add it.
 
@@ -92,8 +147,7 @@ def _expit(x: float) -> float:
 
 def _classifier(part: Part, value: Value, labels: Array, probabilities: _Probabilities | None) -> Reply:
     scores_of, binary = _scores(part, value), len(labels) == 2
-    if math.prod(part["coef_"].shape[:-1]) != (1 if binary else len(labels)):
-        raise NotSpecialised(f"{part.name} with coefficients for another number of classes")
+    _check_count(part, len(labels))
 
     def answer(batch: Batch) -> Answer:
         scores = scores_of(batch)
@@ -102,9 +156,16 @@ def _classifier(part: Part, value: Value, labels: Array, probabilities: _Probabi
             chosen = (scores > 0).astype(np.intp)
         else:
             chosen = scores.argmax(axis=1)
-        return Answer(labels.take(chosen, axis=0), probabilities(scores) if probabilities else None)
+        # The softmax works in place.
+        given = probabilities(scores if binary else scores.copy()) if probabilities else None
+        return Answer(labels.take(chosen, axis=0), given, scores)
 
     return answer
+
+
+def _check_count(part: Part, classes: int) -> None:
+    if math.prod(part["coef_"].shape[:-1]) != (1 if classes == 2 else classes):
+        raise NotSpecialised(f"{part.name} with coefficients for another number of classes")
 
 
 def _scores(part: Part, value: Value) -> Read:

@@ -6,51 +6,21 @@ scikit-learn would refuse raises ``NotAnswered``, so that scikit-learn itself de
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from modelimg_runtime.columns import Answer, Batch
-from modelimg_runtime.fast import constant, ensemble, linear
-from modelimg_runtime.fast.compose import PIPELINE, steps_of, transformed
+from modelimg_runtime.fast.compose import PIPELINE
 from modelimg_runtime.fast.errors import NotAnswered, NotSpecialised
-from modelimg_runtime.fast.inputs import KINDS, Column, Table, Value, plain_array
+from modelimg_runtime.fast.final import reply_of, rows_apart
+from modelimg_runtime.fast.inputs import KINDS, Column, Table, plain_array
 from modelimg_runtime.fast.linear import Reply
 from modelimg_runtime.fast.parts import Part, parts_of
 
-VERSIONS = ("1.4", "1.5", "1.6", "1.7", "1.8", "1.9")
+VERSIONS = ("1.2", "1.3", "1.4", "1.5", "1.6", "1.7", "1.8", "1.9")
 """Versions of scikit-learn with which these formulas were compared, bit for bit."""
-
-_ENSEMBLE_ROWS = 1000
-"""Rows up to which walking trees in NumPy is faster than scikit-learn's compiled walk with its overhead."""
-
-_Predictor = Callable[[Part, Any, Sequence[Any]], Reply]
-_LINEAR: Mapping[str, _Predictor] = {
-    "sklearn.linear_model._logistic.LogisticRegression": linear.logistic,
-    "sklearn.linear_model._base.LinearRegression": linear.regressor,
-    "sklearn.linear_model._ridge.Ridge": linear.regressor,
-    "sklearn.linear_model._coordinate_descent.Lasso": linear.regressor,
-    "sklearn.linear_model._coordinate_descent.ElasticNet": linear.regressor,
-    "sklearn.linear_model._ridge.RidgeClassifier": linear.without_probabilities,
-    "sklearn.linear_model._perceptron.Perceptron": linear.without_probabilities,
-    "sklearn.svm._classes.LinearSVC": linear.without_probabilities,
-    "sklearn.dummy.DummyClassifier": constant.dummy_classifier,
-    "sklearn.dummy.DummyRegressor": constant.dummy_regressor,
-}
-_TREES: Mapping[str, _Predictor] = {
-    "sklearn.tree._classes.DecisionTreeClassifier": ensemble.tree_classifier,
-    "sklearn.tree._classes.DecisionTreeRegressor": ensemble.tree_regressor,
-    "sklearn.tree._classes.ExtraTreeClassifier": ensemble.tree_classifier,
-    "sklearn.tree._classes.ExtraTreeRegressor": ensemble.tree_regressor,
-    "sklearn.ensemble._forest.RandomForestClassifier": ensemble.forest_classifier,
-    "sklearn.ensemble._forest.RandomForestRegressor": ensemble.forest_regressor,
-    "sklearn.ensemble._forest.ExtraTreesClassifier": ensemble.forest_classifier,
-    "sklearn.ensemble._forest.ExtraTreesRegressor": ensemble.forest_regressor,
-    "sklearn.ensemble._gb.GradientBoostingClassifier": ensemble.boosting_classifier,
-    "sklearn.ensemble._gb.GradientBoostingRegressor": ensemble.boosting_regressor,
-}
 
 
 class FastModel:
@@ -58,13 +28,14 @@ class FastModel:
 
     Attributes:
         version: the scikit-learn that fitted it; the caller compares it with the installed one.
-        best_rows: rows of a batch up to which this is faster than scikit-learn.
+        rows_apart: a row's answer is known not to depend on the rows beside it, to the last bit: nothing goes through
+            BLAS, which adds up one row in another order than many.
     """
 
-    def __init__(self, reply: Reply, version: str, best_rows: int) -> None:
+    def __init__(self, reply: Reply, version: str, *, rows_apart: bool) -> None:
         self._reply = reply
         self.version = version
-        self.best_rows = best_rows
+        self.rows_apart = rows_apart
 
     def answer(self, batch: Batch) -> Answer:
         """Predictions, and probabilities where there are classes and the estimator has ``predict_proba``.
@@ -92,7 +63,8 @@ def specialise(model: Part, columns: Sequence[tuple[str, str]], classes: Sequenc
 
     Args:
         model: the fitted estimator.
-        columns: pairs of a name and a dtype (``float64``, ``int64``, ``bool``, ``str``), in the schema's order.
+        columns: pairs of a name and a dtype (``float64``, ``int64``, ``bool``, ``str``, ``category`` of strings), in
+            the schema's order.
         classes: the manifest's classes; empty where it has none.
 
     Raises:
@@ -110,11 +82,8 @@ def _specialised(model: Part, columns: Sequence[tuple[str, str]], classes: Seque
     if unknown:
         raise NotSpecialised(f"columns of dtype {unknown[0]}")
     table = Table(tuple(Column(name, at, KINDS[dtype]) for at, (name, dtype) in enumerate(columns)))
-    final, value = _before_last(model, plain_array(table) if _fitted_on_arrays(model) else table)
-    predictor = _LINEAR.get(final.cls) or _TREES.get(final.cls)
-    if predictor is None:
-        raise NotSpecialised(f"{final.name} has no fast form")
-    return FastModel(predictor(final, value, classes), version, _ENSEMBLE_ROWS if final.cls in _TREES else sys.maxsize)
+    reply = reply_of(model, plain_array(table) if _fitted_on_arrays(model) else table, classes)
+    return FastModel(reply, version, rows_apart=rows_apart(model))
 
 
 def _version(model: Part) -> str:
@@ -132,20 +101,21 @@ def _version(model: Part) -> str:
     return version
 
 
-def _before_last(model: Part, value: Value) -> tuple[Part, Value]:
-    """The estimator at the end of the model, and what the steps before it make of the value."""
-    while model.cls == PIPELINE:
-        steps = steps_of(model)
-        if not steps or model["steps"][-1][1] is not steps[-1]:
-            raise NotSpecialised("a Pipeline without an estimator at its end")
-        for step in steps[:-1]:
-            value = transformed(step, value)
-        model = steps[-1]
-    return model, value
-
-
 def _fitted_on_arrays(model: Part) -> bool:
     """Whether ``predict.output_frame`` hands the estimator an array instead of a frame."""
-    while model.cls == PIPELINE and model["steps"] and isinstance(model["steps"][0][1], Part):
-        model = model["steps"][0][1]
+    while (inner := _asked_for_names(model)) is not None:
+        model = inner
     return "n_features_in_" in model and "feature_names_in_" not in model
+
+
+def _asked_for_names(model: Part) -> Part | None:
+    """The estimator whose ``n_features_in_`` the model gives as its own; None where it has one itself."""
+    if model.cls == PIPELINE and model["steps"]:
+        inner = model["steps"][0][1]
+    elif "n_features_in_" not in model:
+        inner = (
+            model.get("best_estimator_") or model.get("regressor_") or next(iter(model.get("estimators_", ())), None)
+        )
+    else:
+        inner = None
+    return inner if isinstance(inner, Part) else None

@@ -13,8 +13,15 @@ import numpy as np
 from modelimg_runtime.fast.errors import NotSpecialised
 from modelimg_runtime.unpickle import UnpickleError, load
 
-_RECORDED_PACKAGES = ("sklearn", "_loss", "numpy.random")
-"""What is only recorded: ``_loss`` is scikit-learn's up to 1.8; random generators take no part in predicting."""
+_RECORDED_PACKAGES = ("sklearn", "_loss", "numpy.random", "numpy.ma")
+"""What is only recorded: ``_loss`` is scikit-learn's up to 1.8; random generators, and the masked arrays of a
+search for parameters, take no part in predicting."""
+_UFUNC_NAMES = "absolute arcsinh arctan cbrt exp exp2 expm1 log log10 log1p log2 negative reciprocal sqrt square tanh"
+UFUNCS = frozenset(_UFUNC_NAMES.split())
+"""Functions of NumPy by name that a ``FunctionTransformer`` may hold: of one number, without state."""
+_UFUNC_MODULES = frozenset({"numpy", "numpy._core._multiarray_umath", "numpy.core._multiarray_umath"})
+_PARTIAL = ("functools", "partial")
+_BUNCH = "sklearn.utils._bunch.Bunch"
 
 _SCALARS = "bool bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 str_ bytes_"
 _PLAIN: dict[str, str] = {
@@ -65,8 +72,12 @@ class Part:
         self.state = state
 
     def _refuse_items(self, *_items: Any) -> None:
-        """An honest file may fill a class of scikit-learn's that is a dict or a list; no estimator with a fast form."""
-        raise NotSpecialised(f"{self.name} has no fast form")
+        """An honest file may fill a class of scikit-learn's that is a dict or a list; no estimator with a fast form.
+
+        But a ``Bunch``, by whose names no prediction asks, may be as it will.
+        """
+        if self.cls not in (_BUNCH, "sklearn.utils.Bunch"):
+            raise NotSpecialised(f"{self.name} has no fast form")
 
     __setitem__ = append = extend = _refuse_items
 
@@ -155,7 +166,8 @@ def read_parts(data: bytes, format: str, allowed: frozenset[str]) -> Part:  # no
     def stand_in(module: str, name: str) -> type[Part] | None:
         if (module, name) in _PLAIN_GLOBALS:
             return None
-        if not any(module == package or module.startswith(f"{package}.") for package in _RECORDED_PACKAGES):
+        recorded = any(module == package or module.startswith(f"{package}.") for package in _RECORDED_PACKAGES)
+        if not (recorded or (module, name) == _PARTIAL or (module in _UFUNC_MODULES and name in UFUNCS)):
             raise NotSpecialised(f"{module}.{name} is neither scikit-learn's nor plain data")
         return made.setdefault((module, name), type(name, (Part,), {"cls": f"{module}.{name}"}))
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from modelimg_runtime.columns import Batch
 from modelimg_runtime.fast.errors import NotSpecialised
-from modelimg_runtime.fast.inputs import Array, Matrix, Value, check_input, floats, refuse_infinite
+from modelimg_runtime.fast.inputs import Array, Matrix, Value, check_input, floats, refuse_infinite, refuse_not_finite
 from modelimg_runtime.fast.parts import Part
 
 _Change = Callable[[Array], Array | None]
@@ -44,6 +44,45 @@ def min_max(part: Part, value: Value) -> Matrix:
 
     low, high = (float(bound) for bound in part["feature_range"])
     return _scaled(part, value, _clipped(change, low, high) if part.get("clip") else change)
+
+
+def inverse_of_scaler(part: Part) -> Callable[[Array], Array] | None:
+    """``inverse_transform`` of a ``StandardScaler`` or a ``MinMaxScaler`` for one column; None for all else."""
+    if part.cls not in _INVERSES:
+        return None
+    part.check_plain()
+    part.expect("copy", True)
+    part.expect("clip", False)
+    first, second = _INVERSES[part.cls](part)
+
+    def back(X: Array) -> Array:
+        refuse_not_finite(X)
+        X = np.array(X, dtype=np.float64)
+        first(X)
+        second(X)
+        return X
+
+    return back
+
+
+def _unscaled(part: Part) -> tuple[_Change, _Change]:
+    mean, scale = _asked_for(part, "with_mean", "mean_"), _asked_for(part, "with_std", "scale_")
+    one, nothing = np.ones(1), np.zeros(1)
+    return (
+        lambda X: np.multiply(X, one if scale is None else scale, out=X),
+        lambda X: np.add(X, nothing if mean is None else mean, out=X),
+    )
+
+
+def _unstretched(part: Part) -> tuple[_Change, _Change]:
+    minimum, scale = part.array("min_"), part.array("scale_")
+    return lambda X: np.subtract(X, minimum, out=X), lambda X: np.divide(X, scale, out=X)
+
+
+_INVERSES: dict[str, Callable[[Part], tuple[_Change, _Change]]] = {
+    "sklearn.preprocessing._data.StandardScaler": _unscaled,
+    "sklearn.preprocessing._data.MinMaxScaler": _unstretched,
+}
 
 
 def _asked_for(part: Part, switch: str, attribute: str) -> Array | None:

@@ -14,9 +14,13 @@ from typing import Any, NoReturn
 
 from modelimg_runtime.columns import ABSENT
 from modelimg_runtime.errors import PayloadError
+from modelimg_runtime.protocols import quick_json
 
 JSON = "application/json"
 CSV = "text/csv"
+
+CELL_BYTES = 8
+"""What a value of a table counts for at least, whatever it is stored as: as a value of Python it takes more."""
 
 _SPARSEST = 10
 """Cells that may be absent for each that is given, …"""
@@ -37,7 +41,7 @@ class Payload:
     text: bool = False
 
 
-def media_type(header: str | None, served: Collection[str] = (JSON, CSV)) -> str:
+def media_type(header: str | None, served: Collection[str]) -> str:
     """The media type of a ``Content-Type`` header, where it is one that is served.
 
     Args:
@@ -47,10 +51,12 @@ def media_type(header: str | None, served: Collection[str] = (JSON, CSV)) -> str
     Raises:
         PayloadError: another type, or another charset than UTF-8 (status 415).
     """
+    if header is not None and header in served:
+        return header
     essence, *parameters = [part.strip().lower() for part in (header or "").split(";")]
     if essence not in served:
         sent = essence[:100] or "a body without a content type"
-        raise PayloadError(f"send {' or '.join(served)}, not {sent}", status=415)
+        raise PayloadError(f"send {', '.join(served)}, not {sent}", status=415)
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name == "charset" and value.strip('"') not in ("utf-8", "utf8", "us-ascii"):
@@ -78,6 +84,9 @@ def read_json(body: bytes) -> Any:
     Raises:
         PayloadError: it is empty, not UTF-8, or no JSON.
     """
+    value = quick_json.loads(body)
+    if value is not quick_json.UNSURE:
+        return value
     try:
         return json.loads(read_text(body), object_pairs_hook=_object, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
@@ -142,6 +151,9 @@ def columns_of_records(records: Any, what: str) -> Payload:
     """
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise PayloadError(f"{what} must be an array of objects")
+    first = list(records[0]) if records else []
+    if first and all(list(record) == first for record in records):
+        return Payload(dict(zip(first, zip(*map(dict.values, records), strict=True), strict=True)))
     names = dict.fromkeys(name for record in records for name in record)
     # A million rows of one key each, all different, would make a million columns of a million absent cells.
     if len(names) * len(records) > _SPARSEST * sum(map(len, records)) + _SMALL_TABLE:

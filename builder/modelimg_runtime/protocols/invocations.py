@@ -9,6 +9,7 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/cdf-inference.html.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from modelimg_runtime.columns import Prediction
 from modelimg_runtime.errors import PayloadError
 from modelimg_runtime.protocols.bodies import (
     CSV,
+    JSON,
     Payload,
     columns_of_arrays,
     columns_of_records,
@@ -25,12 +27,23 @@ from modelimg_runtime.protocols.bodies import (
     read_csv,
     read_json,
 )
+from modelimg_runtime.protocols.extras import NONE, Extras, objects, table
+from modelimg_runtime.protocols.tables import write_table
 
 _FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+CUSTOM_ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
+_VISIBLE = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,1022}[\x21-\x7e])?", re.ASCII)
 
 
-def parse(body: bytes, kind: str, names: Sequence[str]) -> Payload:
-    """Turn a body into columns.
+def may_repeat(attributes: str) -> bool:
+    """Whether SageMaker's header is one: at most 1024 visible characters."""
+    return _VISIBLE.fullmatch(attributes) is not None
+
+
+def parse(body: bytes, kind: str, names: Sequence[str]) -> tuple[Payload, Extras]:
+    """Turn a body into columns, and what its ``params`` ask for beside the predictions.
+
+    As MLflow does, this takes no notice of other keys, nor of other parameters than the model has.
 
     Args:
         body: the whole body.
@@ -41,27 +54,31 @@ def parse(body: bytes, kind: str, names: Sequence[str]) -> Payload:
         PayloadError: the body is none of these forms.
     """
     if kind == CSV:
-        return _csv(body, names)
+        return _csv(body, names), NONE
     document = read_json(body)
     found = [form for form in _FORMS if isinstance(document, dict) and form in document]
     if len(found) != 1:
         raise PayloadError(f"send a JSON object with one of {', '.join(_FORMS)}")
-    others = document.keys() - {found[0], "params"}
-    if others or document.get("params"):
-        raise PayloadError(f"the model takes no {min(others) if others else 'params'}"[:200])
-    value = document[found[0]]
-    if found[0] == "dataframe_split":
-        return _split(value)
-    if found[0] == "dataframe_records":
-        return columns_of_records(value, "dataframe_records")
-    return _tensor(value, found[0], names)
+    form, value = found[0], document[found[0]]
+    extras = Extras.of(document.get("params"), "params")
+    if form == "dataframe_split":
+        return _split(value), extras
+    if form == "dataframe_records":
+        return columns_of_records(value, "dataframe_records"), extras
+    return _tensor(value, form, names), extras
 
 
-def answer(prediction: Prediction, *, csv: bool) -> bytes:
-    """The body of a 200: ``{"predictions": […]}``, or one line per row for a caller who accepts CSV only."""
-    if not csv:
-        return json.dumps({"predictions": prediction.predictions}, allow_nan=False, separators=(",", ":")).encode()
-    return csv_lines(row if isinstance(row, list) else [row] for row in prediction.predictions)
+def answer(prediction: Prediction, classes: Sequence[Any], extras: Extras, kind: str) -> bytes:
+    """The body of a 200: ``{"predictions": […]}``, lines without a header for who accepts CSV, or a table.
+
+    Raises:
+        PayloadError: something is asked for that the model does not give, or that the media type cannot hold.
+    """
+    if kind == JSON:
+        rows = objects(prediction, classes, extras)
+        return json.dumps({"predictions": rows}, allow_nan=False, separators=(",", ":")).encode()
+    columns = table(prediction, classes, extras)
+    return csv_lines(zip(*columns.values(), strict=True)) if kind == CSV else write_table(columns, kind)
 
 
 def _csv(body: bytes, names: Sequence[str]) -> Payload:
@@ -78,11 +95,17 @@ def _csv(body: bytes, names: Sequence[str]) -> Payload:
 
 
 def _split(value: Any) -> Payload:
-    """What ``DataFrame.to_dict(orient="split")`` gives: columns, data, and an index that says nothing."""
+    """What ``DataFrame.to_dict(orient="split")`` gives: columns, data, and an index that says nothing.
+
+    A frame that was made of an array has numbers for names.
+    """
     if not isinstance(value, dict) or not {"columns", "data"} <= value.keys() <= {"columns", "data", "index"}:
         raise PayloadError('dataframe_split must be {"columns": […], "data": [[…], …]}')
-    names = value["columns"]
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+    given = value["columns"]
+    if not isinstance(given, list) or not all(type(name) in (str, int) for name in given):
+        raise PayloadError("dataframe_split must name each column once")
+    names = list(map(str, given))
+    if len(set(names)) < len(names):
         raise PayloadError("dataframe_split must name each column once")
     return columns_of_rows(names, value["data"], "dataframe_split's data")
 
@@ -90,9 +113,18 @@ def _split(value: Any) -> Payload:
 def _tensor(value: Any, what: str, names: Sequence[str]) -> Payload:
     """Records, columns by name, or values in the order of the model's columns."""
     if isinstance(value, dict):
-        return columns_of_arrays(value, what)
+        return columns_of_arrays({name: _flat(column) for name, column in value.items()}, what)
     if isinstance(value, list) and value and isinstance(value[0], dict):
+        if "features" not in names and all(isinstance(row, dict) and row.keys() == {"features"} for row in value):
+            return columns_of_rows(names, [row["features"] for row in value], what)  # SageMaker's dense form
         return columns_of_records(value, what)
     if isinstance(value, list) and len(names) == 1 and not any(isinstance(row, list) for row in value):
         return columns_of_rows(names, [[row] for row in value], what)
     return columns_of_rows(names, value, what)
+
+
+def _flat(column: Any) -> Any:
+    """A tensor of shape (n, 1) as one of shape (n,)."""
+    if isinstance(column, list) and column and all(isinstance(row, list) and len(row) == 1 for row in column):
+        return [row[0] for row in column]
+    return column

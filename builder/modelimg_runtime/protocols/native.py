@@ -1,4 +1,4 @@
-"""The native protocol's bodies: JSON rows, JSON columns or CSV → columns, and a prediction → JSON or CSV."""
+"""The native protocol's bodies: JSON rows, JSON columns or CSV → columns, and a prediction → JSON, CSV or a table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from modelimg_runtime import contract
 from modelimg_runtime.columns import Prediction
 from modelimg_runtime.errors import PayloadError
 from modelimg_runtime.protocols.bodies import (
@@ -19,6 +18,8 @@ from modelimg_runtime.protocols.bodies import (
     read_csv,
     read_json,
 )
+from modelimg_runtime.protocols.extras import Extras, named, scores_of, table
+from modelimg_runtime.protocols.tables import TABLES, write_table
 
 
 def parse(body: bytes, kind: str) -> Payload:
@@ -42,33 +43,27 @@ def parse(body: bytes, kind: str) -> Payload:
     return columns_of_arrays(data["columns"], '"columns"')
 
 
-def answer(request_id: str, prediction: Prediction, classes: Sequence[Any], *, probabilities: bool) -> bytes:
+def answer(request_id: str, prediction: Prediction, classes: Sequence[Any], extras: Extras, kind: str) -> bytes:
     """The body of a 200.
 
+    Args:
+        request_id: of the request.
+        prediction: what the model says.
+        classes: names for its probabilities.
+        extras: what is asked for beside the predictions.
+        kind: JSON, CSV with a header, or one of ``TABLES``.
+
     Raises:
-        PayloadError: probabilities are asked of a model that gives none.
+        PayloadError: something is asked for that the model does not give, or that the media type cannot hold.
     """
+    if kind == CSV:
+        columns = table(prediction, classes, extras)
+        return csv_lines([list(columns), *zip(*columns.values(), strict=True)])
+    if kind in TABLES:
+        return write_table(table(prediction, classes, extras), kind)
     body: dict[str, Any] = {"id": request_id, "predictions": prediction.predictions}
-    if probabilities:
-        if prediction.probabilities is None:
-            raise PayloadError("the model gives no probabilities")
-        names = [str(label) for label in classes]
-        body["probabilities"] = [dict(zip(names, row, strict=True)) for row in prediction.probabilities]
+    if extras.probabilities:
+        body["probabilities"] = named(prediction, classes)
+    if extras.scores:
+        body["scores"] = scores_of(prediction)
     return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
-
-
-def csv_answer(prediction: Prediction, classes: Sequence[Any], *, probabilities: bool) -> bytes:
-    """The same as CSV with a header: ``prediction`` (one column per output), then ``probability_<class>``.
-
-    Raises:
-        PayloadError: probabilities are asked of a model that gives none.
-    """
-    rows = [row if isinstance(row, list) else [row] for row in prediction.predictions]
-    width = len(rows[0])
-    header = [contract.PREDICTION] if width == 1 else [f"{contract.PREDICTION}_{i}" for i in range(width)]
-    if probabilities:
-        if prediction.probabilities is None:
-            raise PayloadError("the model gives no probabilities")
-        header += [f"{contract.PROBABILITY_PREFIX}{label}" for label in classes]
-        rows = [row + more for row, more in zip(rows, prediction.probabilities, strict=True)]
-    return csv_lines([header, *rows])

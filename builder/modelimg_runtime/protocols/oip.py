@@ -1,7 +1,8 @@
 """The Open Inference Protocol, version 2, over REST: tensors ↔ columns.
 
 One tensor per column, of shape [n] or [n, 1]; or one tensor of shape [n, k] with all of the model's columns in order.
-The first output is ``predictions``, then ``probabilities``. With the binary tensor data extension, as Triton's HTTP
+The first output is ``predictions``, then ``probabilities``; ``scores`` where it is asked for, by name or by the
+parameter of that name. With the binary tensor data extension, as Triton's HTTP
 client sends it. Source: https://github.com/kserve/open-inference-protocol (``inference_rest.yaml``) and
 https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md.
 """
@@ -17,10 +18,11 @@ from modelimg_runtime.columns import Prediction
 from modelimg_runtime.contract import Examples
 from modelimg_runtime.errors import PayloadError
 from modelimg_runtime.protocols.bodies import Payload, read_json
+from modelimg_runtime.protocols.extras import NONE, Extras, probabilities_of
 from modelimg_runtime.protocols.tensors import Tensor, binary_of, tensor_of, values_of
 
 EXTENSIONS = ("binary_tensor_data",)
-PREDICTIONS, PROBABILITIES = "predictions", "probabilities"
+PREDICTIONS, PROBABILITIES, SCORES = "predictions", "probabilities", "scores"
 LENGTH_HEADER = "inference-header-content-length"
 """How much of a body is JSON, where tensors follow it as bytes."""
 BINARY = "application/octet-stream"
@@ -46,12 +48,19 @@ class InferRequest:
         id: the caller's own, which the answer repeats; None where there is none.
         outputs: those asked for; None for all that the model has.
         binary: all outputs as bytes, where none is named.
+        extras: what the parameters ask for.
     """
 
     payload: Payload
     id: str | None
     outputs: tuple[Output, ...] | None
     binary: bool = False
+    extras: Extras = NONE
+
+    @property
+    def scores(self) -> bool:
+        """Whether decision scores are asked for."""
+        return self.extras.scores or any(output.name == SCORES for output in self.outputs or ())
 
 
 def parse(body: bytes, json_length: str | None, names: Sequence[str]) -> InferRequest:
@@ -66,7 +75,7 @@ def parse(body: bytes, json_length: str | None, names: Sequence[str]) -> InferRe
         PayloadError: the body is not what the protocol says, or a parameter is not supported.
     """
     document, tail = _split(body, json_length)
-    if not isinstance(document, dict) or not document.keys() <= {"id", "parameters", "inputs", "outputs"}:
+    if not isinstance(document, dict):  # the protocol's own description lets there be other keys
         raise PayloadError('send {"inputs": [{"name", "shape", "datatype", "data"}, …]}')
     parameters = _object(document.get("parameters", {}), "parameters")
     identifier = document.get("id")
@@ -86,6 +95,7 @@ def parse(body: bytes, json_length: str | None, names: Sequence[str]) -> InferRe
         identifier,
         _outputs(document.get("outputs")),
         parameters.get("binary_data_output") is True,
+        Extras.of(parameters, "parameters"),
     )
 
 
@@ -100,9 +110,7 @@ def answer(request: InferRequest, prediction: Prediction, model: tuple[str, str]
     Raises:
         PayloadError: an output is asked for that the model does not have.
     """
-    tensors = {PREDICTIONS: Tensor.of(PREDICTIONS, prediction.predictions)}
-    if prediction.probabilities is not None:
-        tensors[PROBABILITIES] = Tensor.of(PROBABILITIES, prediction.probabilities)
+    tensors = _tensors(prediction, request.extras)
     wanted = request.outputs or tuple(Output(name, request.binary) for name in tensors)
     unknown = [output.name for output in wanted if output.name not in tensors]
     if unknown:
@@ -122,6 +130,16 @@ def answer(request: InferRequest, prediction: Prediction, model: tuple[str, str]
         document["id"] = request.id
     head = json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
     return b"".join([head, *tails]), len(head) if tails else None
+
+
+def _tensors(prediction: Prediction, extras: Extras) -> dict[str, Tensor]:
+    """All outputs that there are, by name."""
+    values = {PREDICTIONS: prediction.predictions}
+    if extras.probabilities or prediction.probabilities is not None:
+        values[PROBABILITIES] = probabilities_of(prediction)
+    if prediction.scores is not None:
+        values[SCORES] = prediction.scores
+    return {name: Tensor.of(name, given) for name, given in values.items()}
 
 
 def server_metadata(name: str, version: str) -> dict[str, Any]:

@@ -77,7 +77,9 @@ def tensor_of(description: Any, tail: bytes) -> tuple[Tensor, bytes]:
         )
     shape = _shape(description.get("shape"), what)
     parameters = description.get("parameters", {})
-    size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
+    if not isinstance(parameters, dict):
+        raise PayloadError(f"{what} has parameters that are no object")
+    size = parameters.get("binary_data_size")
     if size is not None and "data" in description:
         raise PayloadError(f"{what} has data in JSON and as bytes")
     if size is None:

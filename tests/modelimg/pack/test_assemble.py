@@ -87,6 +87,8 @@ def test_a_package_holds_what_the_design_says(package):
         "training.pylock.toml",
         "input_schema.json",
         "output_schema.json",
+        "input_profile.json",
+        "output_profile.json",
         "examples.json",
         "fast_path.json",
         "imports.txt",
@@ -145,7 +147,7 @@ def test_the_command_lines_way_with_own_code_schema_metrics_and_template(tmp_pat
         "[model]\nname = 'own'\nversion = '2'\nfile = 'model.pkl'\ncode = ['own_steps.py']\n"
         "[data]\ntarget = 'y'\ntrain = {path = 'd.csv', uri = 's3://b/d.csv'}\n"
         "[schema]\ninput = 'schemas.py:Input'\n[metrics]\ntest.lift = 3\n"
-        "[training]\ncommand = 'make train'\n[image]\ntemplate = 'Dockerfile.j2'\nprune = false\n"
+        "[training]\ncommand = 'make train'\n[image]\ntemplate = 'Dockerfile.j2'\nprune = false\nparquet = true\n"
     )
     frame = pd.DataFrame({"a": np.arange(20.0), "y": np.arange(20) % 2})
     frame.to_csv(tmp_path / "d.csv", index=False)
@@ -165,7 +167,8 @@ def test_the_command_lines_way_with_own_code_schema_metrics_and_template(tmp_pat
     assert "own_steps Double" in manifest.model.globals
     assert found.read("code/own_steps.py").decode() == CODE
     assert manifest.schemas["input"] == "schemas.py:Input"
-    assert manifest.image == contract.ImageSettings(None, "Dockerfile.j2", prune=False)
+    assert manifest.image == contract.ImageSettings(None, "Dockerfile.j2", prune=False, parquet=True)
+    assert 'name = "pyarrow"' in found.read(contract.serving_lock("linux/amd64")).decode()
     assert found.json(contract.METRICS) == {"test": {"lift": 3}}
     assert found.json(contract.PROVENANCE)["data"]["train"]["uri"] == "s3://b/d.csv"
     assert found.json(contract.PROVENANCE)["training"]["command"] == "make train"
@@ -195,7 +198,7 @@ def test_categories_two_platforms_and_a_dirty_repository(tmp_path):
     git("add", ".")
     git("commit", "-qm", "first")
     (tmp_path / "train.py").write_text("x = 2\n")
-    X = pd.DataFrame({"c": pd.Categorical(list("xyz") * 20), "n": np.arange(60.0)})
+    X = pd.DataFrame({"c": pd.Categorical(list("xyz") * 20, ordered=True), "n": np.arange(60.0)})
     model = HistGradientBoostingRegressor(max_iter=3, categorical_features="from_dtype").fit(X, X["n"])
     found = pack(
         model,

@@ -51,6 +51,29 @@ def test_a_schema_folds_into_one_interval_and_one_set():
     assert rules_of(json.loads(pa.DataFrameSchema({"x": pa.Column(float, C.gt(0))}).to_json())).columns[0].lowest > 0
 
 
+def test_categories_are_strings_of_a_check():
+    schema = pa.DataFrameSchema(
+        {"x": pa.Column("category", [C.isin(["a", "b", "c"]), C.isin(["c", "b"])], nullable=True)}
+    )
+    rules = rules_of(json.loads(schema.to_json()))
+    assert rules.columns[0].allowed == frozenset({"b", "c"})
+    test = InputTest(rules)
+    assert test.columns({"x": ["b", None, "c"]}).columns[0][0] == "b"
+    for cell in ("a", "", 1, True, 1.0, "B"):
+        assert test.columns({"x": [cell]}) is None
+    with pytest.raises(NotCompiled, match="the dtype category, and an answer"):
+        OutputTest(rules)
+
+
+@pytest.mark.parametrize(
+    "checks", [[], [C.isin([1, 2])], [C.isin(["a"]), C.ne("b")], [C.str_startswith("a")], [C.eq("a")]], ids=str
+)
+def test_other_categories_are_not_compiled(checks):
+    schema = pa.DataFrameSchema({"x": pa.Column("category", checks)})
+    with pytest.raises(NotCompiled, match="'x'"):
+        rules_of(json.loads(schema.to_json()))
+
+
 def test_nothing_of_the_schema_is_in_the_generated_source():
     names = ["'); import os; ('", "\\", "{0}", "{v0}", "values", "ä\n", ""]
     checks = [C.isin(["'''", '"; x', "\\'"]), C.str_startswith("'")]

@@ -21,7 +21,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_
 
 from modelimg_runtime.columns import Batch
 from modelimg_runtime.fast import FastModel, NotAnswered, read_parts, specialise
-from modelimg_runtime.predict import output_frame
+from modelimg_runtime.predict import decision_scores, output_frame
 from modelimg_runtime.unpickle import load
 
 SIZES = (1, 2, 3, 7, 64, 1000)
@@ -45,14 +45,15 @@ def labels_of(estimator: Any) -> tuple[Any, ...]:
     return tuple(estimator.classes_.tolist()) if hasattr(estimator, "classes_") else ()
 
 
-def server_frame(columns: dict[str, list[Any]], dtypes: dict[str, str]) -> pd.DataFrame:
+def server_frame(columns: dict[str, list[Any]], dtypes: dict[str, Any]) -> pd.DataFrame:
     """A frame as the server builds it from a request: column by column."""
-    return pd.DataFrame(
-        {
-            name: pd.array(cells, dtype="str") if dtypes[name] == "str" else np.array(cells, dtype=dtypes[name])
-            for name, cells in columns.items()
-        }
-    )
+    return pd.DataFrame({name: server_column(cells, dtypes[name]) for name, cells in columns.items()})
+
+
+def server_column(cells: list[Any], dtype: Any) -> Any:
+    if isinstance(dtype, pd.CategoricalDtype):
+        return pd.Categorical(cells, dtype=dtype)
+    return pd.array(cells, dtype="str") if dtype == "str" else np.array(cells, dtype=dtype)
 
 
 def dtypes_of(frame: pd.DataFrame) -> dict[str, str]:
@@ -80,6 +81,7 @@ class Pair:
         data = saved(estimator, format, protocol)
         loaded = recorded(data, format)
         self.real, self.classes, self.dtypes = loaded.object, labels_of(loaded.object), dtypes_of(frame)
+        self.frame_dtypes = dict(frame.dtypes)
         parts = read_parts(data, format, frozenset(loaded.globals))
         self.fast: FastModel = specialise(parts, list(self.dtypes.items()), self.classes)
         self.counts: Counter[str] = Counter()
@@ -89,7 +91,7 @@ class Pair:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                return output_frame(self.real, server_frame(columns, self.dtypes), self.classes)
+                return output_frame(self.real, server_frame(columns, self.frame_dtypes), self.classes)
             except ValueError:
                 return None
 
@@ -110,6 +112,11 @@ class Pair:
         assert expected is not None, "scikit-learn refuses what the fast path answers"
         found = pd.DataFrame(dict(answer.columns(self.classes, "prediction", "probability_")))
         same_frames(found, expected)
+        if answer.scores is not None and np.isfinite(answer.scores).all():  # else they are left to scikit-learn
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                scores = decision_scores(self.real, server_frame(columns, self.frame_dtypes))
+            assert (answer.scores.dtype, answer.scores.tobytes()) == (scores.dtype, scores.tobytes())
         self.counts["answered"] += 1
 
 
@@ -155,6 +162,7 @@ def probe(pair: Pair, frame: pd.DataFrame, *, special: Sequence[float] = (), exa
             "int64": st.sampled_from(WHOLE),
             "str": st.sampled_from(STRANGE),
             "bool": st.booleans(),
+            "category": st.just(float("nan")),
         }
         kind = pair.dtypes[name]
         if kind != "float64":

@@ -11,7 +11,6 @@ from sklearn.ensemble import (
     ExtraTreesRegressor,
     GradientBoostingClassifier,
     GradientBoostingRegressor,
-    HistGradientBoostingRegressor,
     RandomForestClassifier,
     RandomForestRegressor,
 )
@@ -71,6 +70,30 @@ def test_boosting_for_two_classes_is_exact(compare, data):
         GradientBoostingClassifier(n_estimators=5, max_depth=5, learning_rate=0.7, subsample=0.5, random_state=0),
     ):
         assert compare.exact(model.fit(X, np.where(y, "ill", "well").astype(object)), X).counts == {"answered": 8}
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        GradientBoostingClassifier(n_estimators=8, random_state=0),
+        GradientBoostingClassifier(n_estimators=4, init="zero", learning_rate=0.4, subsample=0.6, random_state=0),
+        GradientBoostingClassifier(n_estimators=9, loss="exponential", random_state=0),
+        GradientBoostingClassifier(n_estimators=9, loss="exponential", init="zero", random_state=0),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("count", [2, 3, 10])
+def test_boosting_for_any_number_of_classes_is_exact(compare, data, model, count):
+    X, y = data.diabetes
+    if model.loss != "exponential" or count == 2:
+        target = pd.qcut(y, count, labels=[f"part {each}" for each in range(count)]).astype(object)
+        assert compare.exact(model.fit(X, target), X).counts == {"answered": 8}
+
+
+def test_boosting_that_starts_from_zero_is_exact(compare, data):
+    X, y = data.diabetes
+    model = GradientBoostingRegressor(init="zero", n_estimators=9, random_state=0)
+    assert compare.exact(model.fit(X, y), X).counts == {"answered": 8}
 
 
 def test_a_score_of_exactly_zero_is_the_second_class_of_boosting(compare, data):
@@ -157,6 +180,26 @@ def test_versions_that_partly_take_missing_cells_leave_them_to_scikit_learn(comp
         fast.answer(compare.as_batch(columns))
 
 
+@pytest.mark.parametrize("version", ["1.2.2", "1.3.2"])
+@pytest.mark.parametrize("name", ["tree", "weights", "forest", "extra trees"])
+def test_up_to_version_1_3_leaves_hold_weights_that_are_made_fractions(compare, data, version, name):
+    X, y = data.iris
+    model = CLASSIFIERS[name].fit(X, y)
+    file = compare.saved(model)
+    part = read_parts(file, "joblib", frozenset(compare.recorded(file).globals))
+    for each in parts_of(part):
+        if "_sklearn_version" in each:
+            each.state["_sklearn_version"] = version
+        if each.cls.endswith("._tree.Tree"):
+            each.state["values"] = each["values"] * 64  # exactly, whatever the rounding of the fractions
+    fast = specialise(part, list(compare.dtypes_of(X).items()), tuple(model.classes_))
+    columns = compare.sample(X, 50)
+    found = fast.answer(compare.as_batch(columns))
+    expected = model.predict_proba(pd.DataFrame(columns))
+    assert np.abs(found.probabilities - expected).max() < 1e-15
+    assert found.predictions.tolist() == model.predict(pd.DataFrame(columns)).tolist()
+
+
 def test_boosting_leaves_missing_cells_to_scikit_learn(compare, data):
     X, y = data.diabetes
     pair = compare.pair(REGRESSORS["boosting"].fit(X, y), X)
@@ -216,6 +259,7 @@ def test_a_forest_behind_a_mixed_pipeline_is_exact_dense_and_sparse(compare, dat
 def test_large_batches_are_walked_in_chunks_with_the_same_bits(compare, data, monkeypatch):
     X, y = data.diabetes
     monkeypatch.setattr(trees_module, "_CELLS", 100)
+    monkeypatch.setattr(trees_module, "_WALKERS", 30)
     for name in ("forest", "boosting", "tree"):
         compare.exact(REGRESSORS[name].fit(X, y), X, sizes=(1, 7, 8, 9, 50))
 
@@ -233,11 +277,8 @@ def test_a_forest_of_many_jobs_gives_the_sum_in_the_order_of_its_trees(compare, 
 @pytest.mark.parametrize(
     ("model", "says"),
     [
-        (HistGradientBoostingRegressor(max_iter=2), "HistGradientBoostingRegressor has no fast form"),
-        (GradientBoostingRegressor(init="zero", n_estimators=2), "init=zero"),
         (GradientBoostingRegressor(init=DecisionTreeRegressor(), n_estimators=2), "init=DecisionTreeRegressor"),
-        (GradientBoostingClassifier(n_estimators=2), "binary log loss"),
-        (GradientBoostingClassifier(n_estimators=2, loss="exponential"), "binary log loss"),
+        (GradientBoostingClassifier(init=DecisionTreeClassifier(), n_estimators=2), "init=DecisionTreeClassifier"),
         (DecisionTreeClassifier(), "several outputs"),
         (DecisionTreeRegressor(), "several outputs"),
         (RandomForestClassifier(2), "several outputs"),
@@ -247,7 +288,7 @@ def test_a_forest_of_many_jobs_gives_the_sum_in_the_order_of_its_trees(compare, 
 )
 def test_models_without_a_fast_form_are_named(compare, data, model, says):
     X, y = data.diabetes
-    target = np.digitize(y, [100, 200] if "exponential" not in str(model) else [150])
+    target = np.digitize(y, [100, 200])
     model.fit(X, np.column_stack([target, target]) if says == "several outputs" else target)
     with pytest.raises(NotSpecialised, match=says):
         compare.specialised(model, X, () if says == "several outputs" else None)

@@ -10,20 +10,32 @@ import pytest
 from scipy.special import expit
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import (
+    BayesianRidge,
     ElasticNet,
+    ElasticNetCV,
+    GammaRegressor,
+    HuberRegressor,
+    Lars,
     Lasso,
+    LassoCV,
     LinearRegression,
     LogisticRegression,
+    LogisticRegressionCV,
     Perceptron,
+    PoissonRegressor,
     Ridge,
     RidgeClassifier,
+    RidgeClassifierCV,
+    RidgeCV,
+    SGDClassifier,
+    SGDRegressor,
 )
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from sklearn.svm import LinearSVC
+from sklearn.svm import LinearSVC, LinearSVR
 
-from modelimg_runtime.fast import NotAnswered, NotSpecialised
-from modelimg_runtime.fast.linear import sigmoids
+from modelimg_runtime.fast import NotAnswered, NotSpecialised, read_parts, specialise
+from modelimg_runtime.fast.linear import shares_of_sigmoids, sigmoids
 
 CLASSIFIERS = {
     "two classes": LogisticRegression(),
@@ -33,6 +45,12 @@ CLASSIFIERS = {
     "ridge": RidgeClassifier(),
     "support vectors": LinearSVC(),
     "perceptron": Perceptron(),
+    "cross-validated": LogisticRegressionCV(
+        Cs=2, cv=2, max_iter=5000, l1_ratios=(0,), scoring="accuracy", use_legacy_attributes=False
+    ),
+    "ridge, cross-validated": RidgeClassifierCV(),
+    "gradients": SGDClassifier(random_state=0),
+    "gradients of the log loss": SGDClassifier(loss="log_loss", random_state=0),
 }
 REGRESSORS = {
     "plain": LinearRegression(),
@@ -40,6 +58,20 @@ REGRESSORS = {
     "ridge": Ridge(),
     "lasso": Lasso(alpha=0.5),
     "elastic net": ElasticNet(),
+    "ridge, cross-validated": RidgeCV(),
+    "lasso, cross-validated": LassoCV(cv=2),
+    "elastic net, cross-validated": ElasticNetCV(cv=2),
+    "least angles": Lars(),
+    "bayesian": BayesianRidge(),
+    "huber": HuberRegressor(max_iter=1000),
+    "gradients": SGDRegressor(max_iter=10_000, tol=1e-2, random_state=0),
+    "support vectors": LinearSVR(max_iter=10_000),
+    "poisson": PoissonRegressor(max_iter=1000),
+    "gamma": GammaRegressor(max_iter=1000),
+}
+OF_ONE_OUTPUT = {
+    *("lasso, cross-validated", "elastic net, cross-validated", "bayesian", "huber", "gradients", "support vectors"),
+    *("poisson", "gamma"),
 }
 
 
@@ -51,7 +83,7 @@ def test_classifiers_of_two_classes_are_exact(compare, data, name, scaled):
     assert compare.exact(model.fit(X, y), X).counts == {"answered": 8}
 
 
-@pytest.mark.parametrize("name", ["two classes", "no intercept", "ridge", "support vectors", "perceptron"])
+@pytest.mark.parametrize("name", [name for name in CLASSIFIERS if not name.startswith(("lib", "sparse"))])
 def test_classifiers_of_several_classes_are_exact(compare, data, name):
     for X, y in (data.iris, data.wine):
         model = make_pipeline(StandardScaler(), CLASSIFIERS[name]).fit(X, y)
@@ -62,6 +94,8 @@ def test_classifiers_of_several_classes_are_exact(compare, data, name):
 def test_regressors_are_exact_also_with_several_outputs(compare, data, name):
     X, y = data.diabetes
     compare.exact(REGRESSORS[name].fit(X, y), X)
+    if name in OF_ONE_OUTPUT:
+        return
     two = REGRESSORS[name].fit(X, np.column_stack([y, -y]))
     assert compare.exact(two, X).fast.answer(compare.as_batch(compare.sample(X, 3))).predictions.shape == (3, 2)
 
@@ -180,6 +214,32 @@ def test_liblinear_with_one_problem_per_class_has_no_fast_form(compare, data):
     model.solver = "liblinear"
     with pytest.raises(NotSpecialised, match="one problem per class"):
         compare.specialised(model, X)
+
+
+def test_up_to_version_1_7_liblinear_has_probabilities_of_one_problem_per_class(compare, data):
+    X, y = data.wine
+    model = SGDClassifier(loss="log_loss", random_state=0).fit(X, y)  # the same formula
+    file = compare.saved(LogisticRegression(max_iter=5000).fit(X, y))
+    part = read_parts(file, "joblib", frozenset(compare.recorded(file).globals))
+    part.state.update(solver="liblinear", multi_class="deprecated", coef_=model.coef_, intercept_=model.intercept_)
+    fast = specialise(part, list(compare.dtypes_of(X).items()), (0, 1, 2))
+    columns = compare.sample(X, 30)
+    found = fast.answer(compare.as_batch(columns)).probabilities
+    assert found.tobytes() == model.predict_proba(pd.DataFrame(columns)).tobytes()
+
+
+@pytest.mark.parametrize("loss", ["modified_huber", "epsilon_insensitive"])
+def test_losses_of_gradient_descent_without_a_fast_form_are_named(compare, data, loss):
+    X, y = data.wine
+    with pytest.raises(NotSpecialised, match=f"loss={loss}"):
+        compare.specialised(SGDClassifier(loss=loss, random_state=0).fit(X, y), X)
+
+
+def test_where_every_class_is_impossible_all_are_given_the_same_probability(compare, data):
+    assert shares_of_sigmoids(np.array([[-1e4] * 4, [0.0, 1e4, 0.0, -1e4]])).tolist() == [
+        [0.25] * 4,
+        [0.25, 0.5, 0.25, 0.0],
+    ]
 
 
 def test_probabilities_are_given_only_where_the_package_has_classes(compare, data):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from modelimg_runtime.columns import ABSENT, Prediction
 from modelimg_runtime.errors import PayloadError
 from modelimg_runtime.protocols.bodies import CSV, JSON, media_type
+from modelimg_runtime.protocols.extras import NONE, Extras
 from modelimg_runtime.protocols.native import answer, parse
 
 SCALARS = st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats(allow_nan=False, allow_infinity=False)
@@ -68,7 +69,7 @@ def test_rows_with_nothing_in_common_do_not_become_a_table_of_holes():
 )
 def test_another_media_type_is_415(header):
     with pytest.raises(PayloadError) as error:
-        media_type(header)
+        media_type(header, (JSON, CSV))
     assert error.value.status == 415
 
 
@@ -76,9 +77,24 @@ def test_another_media_type_is_415(header):
     ("header", "kind"), [("application/json", JSON), ("TEXT/CSV; header=present; charset=utf-8", CSV)]
 )
 def test_json_and_csv_are_known_whatever_their_parameters(header, kind):
-    assert media_type(header) == kind
+    assert media_type(header, (JSON, CSV)) == kind
 
 
 def test_an_answer_names_each_probability_by_its_class():
-    body = json.loads(answer("id-1", Prediction([1], [[0.25, 0.75]]), (0, 1), probabilities=True))
+    body = json.loads(answer("id-1", Prediction([1], [[0.25, 0.75]]), (0, 1), Extras(probabilities=True), JSON))
     assert body == {"id": "id-1", "predictions": [1], "probabilities": [{"0": 0.25, "1": 0.75}]}
+
+
+def test_csv_has_a_header_and_a_column_for_each_class():
+    prediction = Prediction(["x", None], [[0.25, 0.75], [1.0, 0.0]], [[1.5, -2.5], [0.0, 0.5]])
+    assert answer("", prediction, ("x", "y"), Extras(probabilities=True, scores=True), CSV).decode() == (
+        "prediction,probability_x,probability_y,score_x,score_y\nx,0.25,0.75,1.5,-2.5\n,1.0,0.0,0.0,0.5\n"
+    )
+    assert answer("", Prediction([[1, 2]], None), (), NONE, CSV) == b"prediction_0,prediction_1\n1,2\n"
+
+
+@pytest.mark.parametrize("kind", [JSON, CSV])
+@pytest.mark.parametrize("extras", [Extras(probabilities=True), Extras(scores=True)])
+def test_what_the_model_does_not_give_is_refused(kind, extras):
+    with pytest.raises(PayloadError, match="gives no"):
+        answer("", Prediction([1], None), (), extras, kind)

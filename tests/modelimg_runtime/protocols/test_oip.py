@@ -68,13 +68,14 @@ def test_binary_tensors_follow_the_json():
     ("document", "message"),
     [
         ([], "send"),
-        ({"instances": []}, "send"),
+        ({"instances": []}, "array of tensors"),
         ({}, "array of tensors"),
         ({"inputs": []}, "array of tensors"),
         ({"inputs": {}}, "array of tensors"),
         ({"inputs": [tensor("a", [1])], "id": 7}, "id must be a string"),
         ({"inputs": [tensor("a", [1])], "id": "7" * 300}, "id must be a string"),
         ({"inputs": [tensor("a", [1])], "parameters": []}, "must be an object"),
+        ({"inputs": [tensor("a", [1])], "parameters": {"scores": 1}}, "true or false"),
         ({"inputs": [tensor("a", [1]), tensor("a", [2])]}, "comes twice"),
         ({"inputs": [tensor("a", [1, 2, 3], shape=[1, 3])]}, "3 columns, and the model 2"),
         ({"inputs": [tensor("a", [1, 2], shape=[1, 2]), tensor("b", [1])]}, r"not \[n\] or \[n, 1\]"),
@@ -119,6 +120,30 @@ def test_the_answer_is_what_the_published_description_says():
             {"name": "probabilities", "datatype": "FP64", "shape": [2, 2], "data": [0.25, 0.75, 0.5, 0.5]},
         ],
     }
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        ({}, ["predictions", "probabilities"]),
+        ({"parameters": {"scores": True}}, ["predictions", "probabilities", "scores"]),
+        ({"outputs": [{"name": "scores"}]}, ["scores"]),
+        ({"outputs": [{"name": "predictions"}], "parameters": {"scores": True}}, ["predictions"]),
+    ],
+)
+def test_scores_are_given_where_a_parameter_or_an_output_asks_for_them(asked, names):
+    request = read({"inputs": [tensor("a", [1, 2])], **asked})
+    assert request.scores is ("scores" in json.dumps(asked))
+    prediction = Prediction(["x", "y"], [[0.25, 0.75], [0.5, 0.5]], [0.5, -0.5] if request.scores else None)
+    document = json.loads(oip.answer(request, prediction, MODEL)[0])
+    assert [output["name"] for output in document["outputs"]] == names
+    holds(document, "inference_response")
+
+
+def test_probabilities_that_a_model_does_not_give_are_refused_by_parameter_and_by_name():
+    for asked in ({"parameters": {"probabilities": True}}, {"outputs": [{"name": "probabilities"}]}):
+        with pytest.raises(PayloadError, match=r"no probabilities|no output 'probabilities'; it has predictions"):
+            oip.answer(read({"inputs": [tensor("a", [1])], **asked}), Prediction([1], None), MODEL)
 
 
 def test_outputs_are_those_asked_for_as_bytes_where_that_is_asked_for():
