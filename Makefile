@@ -6,10 +6,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup engine demo test lint types unit integration format benchmark clean
+.PHONY: help setup engine demo test lint types unit integration format benchmark benchmark-serving clean
 
 help: ## Show this help
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml
 	@scripts/setup $(PYTHON) $(VENV)
@@ -33,7 +33,7 @@ types: setup ## mypy, strict, on both packages
 	$(BIN)/mypy
 
 unit: setup ## Tests that need no engine
-	$(BIN)/pytest -m "not engine"
+	$(BIN)/pytest -m "not engine" -n auto --dist loadfile
 
 integration: setup engine ## Tests against a real Docker Engine and a real registry
 	@scripts/test-tools
@@ -46,6 +46,10 @@ format: setup ## Let ruff mend what it can
 benchmark: setup engine ## Measure builds, images and starts beside other tools
 	@scripts/test-tools
 	$(BIN)/python -m benchmarks.build
+
+benchmark-serving: setup ## Measure predictions beside other servers
+	@scripts/test-tools
+	$(BIN)/python -m benchmarks.serving
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

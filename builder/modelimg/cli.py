@@ -266,11 +266,16 @@ def serve(
     package: PackageArgument,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8080,
+    reload: Annotated[
+        bool, typer.Option("--reload/--no-reload", help="Serve what takes the package's place, when it is ready.")
+    ] = True,
 ) -> None:
     """Serve a model package without a container, with the packages that are installed here."""
-    from modelimg.serve import serve_package
+    from modelimg.serve import serve_and_reload, serve_package
 
-    serve_package(package, host, port)
+    if not reload:
+        serve_package(package, host, port)
+    raise typer.Exit(serve_and_reload(package, host, port, lambda line: typer.echo(line, err=True)))
 
 
 @app.command()
