@@ -67,7 +67,7 @@ BAD_INPUT = {
     ),
     "no estimator": (lambda f: (f / "dist/model.joblib").write_bytes(pickle.dumps({"a": 1})), 1, "model.joblib"),
     "data without the target": (lambda f: edit(f / "modelimg.toml", 'target = "species"', 'target = "kind"'), 1, "no target column 'kind'"),
-    "examples that break the schema": (lambda f: edit(f / "schemas.py", "gt=0, lt=100", "gt=40, lt=41"), 1, "bill_length_mm"),
+    "examples that break the schema": (lambda f: edit(f / "schemas.py", "ge=1, lt=100", "gt=40, lt=41"), 1, "bill_length_mm"),
     "unknown key": (lambda f: edit(f / "modelimg.toml", "[schema]\ninput", "[schema]\ninputs"), 2, "did you mean 'input'"),
     "unknown table": (lambda f: edit(f / "modelimg.toml", "[schema]", "[schemas]"), 2, "did you mean"),
     "broken toml": (lambda f: (f / "modelimg.toml").write_text("[model\n"), 2, "modelimg.toml"),

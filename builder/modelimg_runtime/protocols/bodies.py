@@ -153,7 +153,7 @@ def columns_of_records(records: Any, what: str) -> Payload:
         raise PayloadError(f"{what} must be an array of objects")
     first = list(records[0]) if records else []
     if first and all(list(record) == first for record in records):
-        return Payload(dict(zip(first, zip(*map(dict.values, records), strict=True), strict=True)))
+        return Payload(dict(zip(first, map(list, zip(*map(dict.values, records), strict=True)), strict=True)))
     names = dict.fromkeys(name for record in records for name in record)
     # A million rows of one key each, all different, would make a million columns of a million absent cells.
     if len(names) * len(records) > _SPARSEST * sum(map(len, records)) + _SMALL_TABLE:
