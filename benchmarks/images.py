@@ -24,11 +24,6 @@ class LayerSize:
     compressed: int
 
 
-def size_on_disk(client: docker.DockerClient, image: str) -> int:
-    """``Size`` of ``docker image inspect``: the bytes of all files of all layers."""
-    return int(client.api.inspect_image(image)["Size"])
-
-
 def layer_count(client: docker.DockerClient, image: str) -> int:
     """How many layers the image has."""
     return len(client.api.inspect_image(image)["RootFS"]["Layers"])

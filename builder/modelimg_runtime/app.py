@@ -57,7 +57,6 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.load = Load.of(settings)
-        app.state.limiter = app.state.load.limiter
         if on_refusal is not None:
             service.start_loading(settings, on_refusal)
         yield

@@ -121,10 +121,6 @@ class FastPath:
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"{FAST_PATH} lacks a field: {error}") from error
 
-    def batches_within(self, tolerance: float) -> bool:
-        """Whether the numbers of an answer change by no more than this when requests are predicted together."""
-        return self.batches_equal or (self.batch_difference is not None and self.batch_difference <= tolerance)
-
     def to_json(self) -> str:
         """Canonical JSON, ending in a line break."""
         return canonical_json(asdict(self))

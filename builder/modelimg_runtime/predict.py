@@ -92,11 +92,6 @@ def decision_scores(estimator: Any, X: pd.DataFrame) -> np.ndarray[Any, Any]:
     return scores
 
 
-def probability_column(label: Any) -> str:
-    """The output frame's column for a class: ``probability_setosa``."""
-    return f"{contract.PROBABILITY_PREFIX}{label}"
-
-
 class Predictor:
     """A model between its two contracts. Holds no state between calls, so threads may share one.
 

@@ -206,7 +206,7 @@ async def info(request: Request) -> Response:
 async def schema(request: Request) -> Response:
     """``GET /schema``: the input and the output contract."""
     ready = ready_of(request)
-    return as_json(await anyio.to_thread.run_sync(ready.schema, limiter=request.app.state.limiter))
+    return as_json(await anyio.to_thread.run_sync(ready.schema, limiter=request.app.state.load.limiter))
 
 
 async def kserve_models(request: Request) -> Response:
@@ -236,5 +236,5 @@ async def oip_model(request: Request) -> Response:
     """``GET /v2/models/{name}``: names, types and shapes of what goes in and comes out."""
     check_model(request)
     ready = ready_of(request)
-    described = await anyio.to_thread.run_sync(ready.tensors, limiter=request.app.state.limiter)
+    described = await anyio.to_thread.run_sync(ready.tensors, limiter=request.app.state.load.limiter)
     return as_json(oip.model_metadata(ready.identity, *described))

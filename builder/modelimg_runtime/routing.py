@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
@@ -25,8 +22,3 @@ class NamedRoute(Route):
         if match is not Match.NONE:
             child[ROUTE] = self.path
         return match, child
-
-
-def route_of(scope: Mapping[str, Any], otherwise: str) -> str:
-    """The path of the route that a request took."""
-    return str(scope.get(ROUTE, otherwise))

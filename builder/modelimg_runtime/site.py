@@ -93,7 +93,7 @@ async def attempt(request: Request) -> Response:
     except (InputRejected, OutputRejected, PayloadError) as error:
         if tried is None:
             raise
-        return await anyio.to_thread.run_sync(tried.refused, error, limiter=request.app.state.limiter)
+        return await anyio.to_thread.run_sync(tried.refused, error, limiter=request.app.state.load.limiter)
 
 
 async def _for_people(request: Request, work: Callable[[Ready, Description], Response]) -> Response:
@@ -122,7 +122,7 @@ async def _page(request: Request, work: Callable[[Ready, Description], Response]
 
         return work(ready, described(ready, settings))
 
-    return await anyio.to_thread.run_sync(made, limiter=request.app.state.limiter)
+    return await anyio.to_thread.run_sync(made, limiter=request.app.state.load.limiter)
 
 
 def _wants_json(request: Request) -> bool:

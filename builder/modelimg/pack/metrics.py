@@ -25,9 +25,6 @@ from modelimg_runtime.values import json_values
 TRAIN = "train"
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
-MetricValues = Mapping[str, Any]
-"""Metric → value; ``confusion_matrix`` and ``omitted`` are no numbers."""
-
 
 def all_metrics(
     model: PackedModel, splits: Mapping[str, Split], given: Mapping[str, Any] | None

@@ -16,6 +16,7 @@ import numpy as np
 from modelimg_runtime.errors import PayloadError
 from modelimg_runtime.protocols.arrow import names_of, refuse_unreadable
 from modelimg_runtime.protocols.bodies import CELL_BYTES
+from modelimg_runtime.protocols.encoding import too_long
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,11 +63,11 @@ def _batches(reader: Any, limit: int) -> Iterator[pa.RecordBatch]:
         batch.validate()  # the sizes of buffers, without which they cannot even be counted
         room -= max(batch.nbytes, CELL_BYTES * batch.num_rows * max(1, batch.num_columns), 1)
         if room < 0:
-            raise _too_long(limit)
+            raise too_long(limit)
         batch.validate(full=True)
         room -= sum(_viewed(column) for column in batch.columns)
         if room < 0:
-            raise _too_long(limit)
+            raise too_long(limit)
         yield batch
 
 
@@ -80,10 +81,6 @@ def _viewed(column: pa.Array) -> int:
         return 0
     views = np.frombuffer(column.buffers()[1], dtype="<i4")[::4][column.offset : column.offset + len(column)]
     return int(views.sum(dtype=np.int64))
-
-
-def _too_long(limit: int) -> PayloadError:
-    return PayloadError(f"the body is longer than {limit} bytes once it is decoded", status=413)
 
 
 def _refuse_bombs(body: bytes, limit: int) -> None:
@@ -101,7 +98,7 @@ def _refuse_bombs(body: bytes, limit: int) -> None:
         for size in _claimed(message.metadata.to_pybytes(), memoryview(message.body or b"")):
             room -= size
             if room < 0:
-                raise _too_long(limit)
+                raise too_long(limit)
 
 
 def _claimed(head: bytes, data: memoryview) -> Iterator[int]:

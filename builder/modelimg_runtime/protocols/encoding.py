@@ -28,6 +28,11 @@ def coding_of(header: str | None) -> str | None:
     return coding
 
 
+def too_long(limit: int) -> PayloadError:
+    """The refusal of a body that becomes longer than ``limit`` bytes, whatever it is encoded in."""
+    return PayloadError(f"the body is longer than {limit} bytes once it is decoded", status=413)
+
+
 def decoded(body: bytes, coding: str, limit: int) -> bytes:
     """A body without its coding.
 
@@ -45,7 +50,7 @@ def decoded(body: bytes, coding: str, limit: int) -> bytes:
     except zlib.error as error:
         raise PayloadError(f"the body is not what its content encoding says: {coding}") from error
     if len(plain) > limit:
-        raise PayloadError(f"the body is longer than {limit} bytes once it is decoded", status=413)
+        raise too_long(limit)
     if not reader.eof:
         raise PayloadError(f"the body ends in the middle of its content encoding, {coding}")
     if reader.unused_data:

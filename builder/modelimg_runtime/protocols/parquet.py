@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from modelimg_runtime.errors import PayloadError
 from modelimg_runtime.protocols.arrow import is_text, names_of, refuse_unreadable
 from modelimg_runtime.protocols.bodies import CELL_BYTES
+from modelimg_runtime.protocols.encoding import too_long
 from modelimg_runtime.protocols.thrift import NotThrift, read_struct
 
 if TYPE_CHECKING:
@@ -83,11 +84,11 @@ def _check_size(body: bytes, limit: int) -> None:
             for delta in [name for number, name in _DELTAS.items() if details.get(encoding) == number]:
                 raise PayloadError(f"the Parquet file has texts as {delta}; write them PLAIN")
         if max(CELL_BYTES * most, size) > limit:
-            raise PayloadError(f"the body is longer than {limit} bytes once it is decoded", status=413)
+            raise too_long(limit)
         if pages >= _MOST_PAGES:
             raise PayloadError(f"the Parquet file has more than {_MOST_PAGES} pages")
     if CELL_BYTES * most > limit:
-        raise PayloadError(f"the body is longer than {limit} bytes once it is decoded", status=413)
+        raise too_long(limit)
 
 
 def _footer(body: bytes) -> dict[int, Any]:
