@@ -43,6 +43,10 @@ class Crowd:
         """Say that a worker is not there: nobody waits for it."""
         self._counts[worker] = _ABSENT
 
+    def has(self, worker: int) -> bool:
+        """Whether a worker is there."""
+        return self._counts[worker] != _ABSENT
+
     def is_ahead(self, worker: int) -> bool:
         """Whether it has more than another."""
         return self._counts[worker] > min(self._counts)

@@ -96,6 +96,9 @@ class Server(uvicorn.Server):
             self._check_connections()
         for accepting in self._accepting:
             await accepting.close()
+        self._accepting.clear()
+        if self._place is not None:
+            self._place.crowd.leave(self._place.worker)
         await super().shutdown(sockets)
 
     def _connection(self) -> asyncio.Protocol:
@@ -106,7 +109,7 @@ class Server(uvicorn.Server):
         return self._place is not None and self._place.crowd.is_ahead(self._place.worker)
 
     def _count(self) -> None:
-        if self._place is not None:
+        if self._place is not None and self._accepting:
             beginning = sum(accepting.beginning for accepting in self._accepting)
             self._place.crowd.count(self._place.worker, len(self.server_state.connections) + beginning)
 

@@ -34,6 +34,7 @@ _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
 _YOUNG_SECONDS = 5.0
 _MOST_YOUNG_DEATHS = 5
 """Workers that die so young, one after the other, will not do better: the process ends."""
+_DOORMAN_POLL_SECONDS = 0.002
 _GRACE_SECONDS = 3
 """Beyond the time that a worker gives itself to drain."""
 
@@ -74,10 +75,10 @@ class Workers:
         try:
             self._fork(self._doorman_slot, None)
             ready = self._load()
+            self._dismiss_doorman()
             signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
             for slot in range(self._settings.workers):
                 self._fork(slot, ready)
-            self._dismiss_doorman()
             log.info("ready, with %d workers", self._settings.workers)
             self._supervise(ready)
         finally:
@@ -133,9 +134,15 @@ class Workers:
         server.run(sockets=[self._listener])
 
     def _dismiss_doorman(self) -> None:
-        for pid, slot in self._slots.items():
-            if slot == self._doorman_slot:
-                os.kill(pid, signal.SIGTERM)
+        """Return when it accepts no more: once a worker has said that it is ready, nobody may say 503.
+
+        Who connects meanwhile waits in the socket.
+        """
+        (doorman,) = self._slots
+        os.kill(doorman, signal.SIGTERM)
+        while doorman in self._slots and self._crowd.has(self._doorman_slot):
+            time.sleep(_DOORMAN_POLL_SECONDS)
+            self._reap()
 
     def _supervise(self, ready: Ready) -> None:
         while True:
@@ -144,12 +151,8 @@ class Workers:
                 self._drain(received)
                 return
             for pid, slot, status in self._reap():
-                self._crowd.leave(slot)
-                if slot == self._doorman_slot:
-                    retire(self._board, slot)
-                else:
-                    self._note_death(pid, status)
-                    self._fork(slot, ready)
+                self._note_death(pid, status)
+                self._fork(slot, ready)
 
     def _note_death(self, pid: int, status: int) -> None:
         code = os.waitstatus_to_exitcode(status)
@@ -161,14 +164,19 @@ class Workers:
             raise WorkersFailed(f"{_MOST_YOUNG_DEATHS} workers in a row ended within {_YOUNG_SECONDS:.0f} seconds")
 
     def _reap(self) -> list[tuple[int, int, int]]:
-        """Process id, slot and status of the children that have ended."""
+        """Process id, slot and status of the workers that have ended."""
         ended = []
         while self._slots:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 break
             if pid in self._slots:
-                ended.append((pid, self._slots.pop(pid), status))
+                slot = self._slots.pop(pid)
+                self._crowd.leave(slot)
+                if slot == self._doorman_slot:
+                    retire(self._board, slot)
+                else:
+                    ended.append((pid, slot, status))
         return ended
 
     def _drain(self, received: int) -> None:

@@ -56,6 +56,15 @@ def gone(pid: int) -> bool:
         return True
 
 
+def test_once_it_is_ready_it_stays_ready(regressor, tools):
+    with tools.server_of(regressor.folder, MODELIMG_WORKERS="2") as server:
+        server.wait_for("/livez")  # the doorman's
+        server.wait_for("/readyz")
+        asked_alone = [server.request("GET", "/readyz")[0] for _ in range(200)]
+        assert set(asked_alone) == {200}
+        assert predict(server, regressor)[0] == 200
+
+
 def test_workers_share_one_count_answer_alike_survive_a_kill_and_end_together(cancer, tools):
     expected = json.loads(cancer.files["examples.json"])["predictions"]
     with tools.server_of(cancer.folder, **TWO) as server:
