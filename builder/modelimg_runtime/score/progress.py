@@ -19,12 +19,20 @@ class Progress:
         mode: ``on``, ``off``, or ``auto``: a bar where the stream is a terminal, else lines.
         stream: to write to; standard error.
         clock: seconds.
+        lines: whether lines may be written, which are not where others are read from the stream.
     """
 
-    def __init__(self, mode: str, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        mode: str,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        lines: bool = True,
+    ) -> None:
         self._stream, self._clock = stream or sys.stderr, clock
-        self._off = mode == "off"
         self._bar = mode == "on" or self._stream.isatty()
+        self._off = mode == "off" or not (self._bar or lines)
         self._start = self._said = clock()
         self.rows = 0
         self._fraction: float | None = None

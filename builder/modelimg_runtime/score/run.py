@@ -129,7 +129,7 @@ def run(job: Job, model: ServedModel, out: BinaryIO, err: BinaryIO) -> Summary:
         output = Output(stream, job.target_format, layout, getattr(source, "types", {}))
 
         # Batch by batch.
-        progress = Progress(job.progress)
+        progress = Progress(job.progress, lines=rejects is not err)
         open_files.callback(progress.finish)
         predicted = 0
         for chunk in source.chunks():

@@ -50,7 +50,7 @@ def others(folder, *known):
 
 
 def test_a_run_says_what_it_did_in_one_line(scoring, folder, table, tmp_path):
-    done = scoring.run(folder, table, tmp_path / "out.jsonl")
+    done = scoring.run(folder, table, tmp_path / "out.jsonl", "--progress", "off")
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert summary.pop("seconds") >= 0
@@ -248,7 +248,9 @@ def test_a_full_disk_ends_the_run_with_a_sentence_and_leaves_nothing(scoring, fo
 
     # Byte code that does not fit would be left behind in part, in the environment that all tests share.
     environment = {"PYTHONDONTWRITEBYTECODE": "1"}
-    done = scoring.run(folder, tmp_path / "in.csv", tmp_path / target, preexec_fn=small_files, env=environment)
+    done = scoring.run(
+        folder, tmp_path / "in.csv", tmp_path / target, "--progress", "off", preexec_fn=small_files, env=environment
+    )
     assert done.returncode == 1
     assert done.stderr == b"modelimg: File too large\n"
     assert others(tmp_path) == {"in.csv"}

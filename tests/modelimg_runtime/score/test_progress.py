@@ -25,10 +25,10 @@ class Clock:
         return self.now
 
 
-def shown(mode, terminal, steps):
+def shown(mode, terminal, steps, **options):
     """What is written where each step takes some seconds, does some rows, and has read a fraction."""
     screen, clock = Screen(terminal), Clock()
-    progress = Progress(mode, screen, clock)
+    progress = Progress(mode, screen, clock, **options)
     for seconds, rows, fraction in steps:
         clock.now += seconds
         progress.advance(rows, fraction)
@@ -58,6 +58,16 @@ def test_a_bar_can_be_asked_for_where_there_is_no_terminal():
 @pytest.mark.parametrize("terminal", [True, False])
 def test_it_can_be_off(terminal):
     assert shown("off", terminal, STEPS) == ""
+
+
+@pytest.mark.parametrize(("mode", "terminal"), [("auto", False), ("off", False), ("off", True)])
+def test_there_are_no_lines_among_those_of_rejects(mode, terminal):
+    assert shown(mode, terminal, STEPS, lines=False) == ""
+
+
+@pytest.mark.parametrize(("mode", "terminal"), [("auto", True), ("on", True), ("on", False)])
+def test_there_is_a_bar_beside_rejects_all_the_same(mode, terminal):
+    assert shown(mode, terminal, STEPS, lines=False) == shown("auto", True, STEPS)
 
 
 def test_an_unknown_size_has_no_end_in_sight():
