@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import uuid
@@ -9,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from time import perf_counter
 
+import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -25,7 +27,7 @@ from modelimg_runtime.logs import FIELDS, REQUEST
 from modelimg_runtime.problems import BUSY, DRAINING, NOT_READY, Problem, problem_of
 from modelimg_runtime.routes import make_routes
 from modelimg_runtime.routing import ROUTE, ROWS
-from modelimg_runtime.service import Service
+from modelimg_runtime.service import SAVE_SECONDS, Service
 from modelimg_runtime.shapes import error_body
 
 log = logging.getLogger(__name__)
@@ -59,7 +61,12 @@ def create_app(
         app.state.load = Load.of(settings)
         if on_refusal is not None:
             service.start_loading(settings, on_refusal)
+        # Of several workers' counts, the parent takes care.
+        saving = asyncio.create_task(_save_now_and_then(service)) if settings.workers == 1 else None
         yield
+        if saving is not None:
+            saving.cancel()
+            await _save(service)
 
     app = Starlette(
         routes=make_routes(settings),
@@ -79,6 +86,18 @@ def create_app(
     app.state.settings = settings
     app.state.counters = counters
     return app
+
+
+async def _save_now_and_then(service: Service) -> None:
+    while True:
+        await asyncio.sleep(SAVE_SECONDS)
+        await _save(service)
+
+
+async def _save(service: Service) -> None:
+    """Write the monitor's counts where they are to survive a restart."""
+    if service.ready is not None and service.ready.monitor is not None:
+        await anyio.to_thread.run_sync(service.ready.monitor.save)
 
 
 class Edge:

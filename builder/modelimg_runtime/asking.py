@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -21,6 +21,9 @@ from modelimg_runtime.protocols.bodies import JSON, Payload
 from modelimg_runtime.protocols.encoding import coding_of, decoded
 from modelimg_runtime.routing import LATE, ROWS
 from modelimg_runtime.service import Ready, Service
+
+if TYPE_CHECKING:
+    from modelimg_runtime.monitor import Live
 
 REQUEST_ID = "modelimg.request_id"
 _INLINE = 1 << 17
@@ -47,11 +50,13 @@ class Asked:
         payload: its rows.
         answer: makes the response of a prediction.
         scores: with decision scores.
+        identifier: under which labels may come for it; None where that is the request's id.
     """
 
     payload: Payload
     answer: Callable[[Prediction], Response]
     scores: bool = False
+    identifier: str | None = None
 
 
 Parse = Callable[[Ready, bytes], Asked]
@@ -76,7 +81,7 @@ async def answered(request: Request, parse: Parse, *, inline: bool = True) -> Re
             quick = await ready.batcher.predict(small.payload, scores=small.scores, run=load.run)
             if quick is not None:
                 response = small.answer(quick)
-                _count(request, PREDICTED, len(quick.predictions))
+                _predicted(request, small, quick)
                 return response
             if not ready.batcher.in_thread:
                 lease.hold(len(body) * EXPANSION)
@@ -107,8 +112,16 @@ def _decided(request: Request, ready: Ready, asked: Asked, predict_columns: Call
     except Exception:
         _count(request, FAILED, rows)
         raise
-    _count(request, PREDICTED, len(prediction.predictions))
+    _predicted(request, asked, prediction)
     return response
+
+
+def _predicted(request: Request, asked: Asked, prediction: Prediction) -> None:
+    """Count what is about to be answered, and its values where that is monitored."""
+    _count(request, PREDICTED, len(prediction.predictions))
+    live: Live | None = request.app.state.service.live
+    if live is not None and prediction.accepted is not None:
+        live.observe(prediction.accepted, prediction, asked.identifier or request.scope[REQUEST_ID])
 
 
 def _rows(payload: Payload) -> int:

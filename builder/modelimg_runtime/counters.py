@@ -128,13 +128,16 @@ def retire(board: Board, slot: int) -> None:
         tally.set_at(tally.cell(gauge), 0)
 
 
-def exposition(board: Board, info: Mapping[str, str] | None, accept: str) -> tuple[bytes, str]:
+def exposition(
+    board: Board, info: Mapping[str, str] | None, accept: str, more: Callable[[], Iterable[Metric]] | None = None
+) -> tuple[bytes, str]:
     """Body and content type of ``/metrics``: what all processes together counted, and what each of them uses.
 
     Args:
         board: the shared memory.
         info: labels of ``modelimg_info``; None until the model is loaded.
         accept: the request's header; Prometheus asks for OpenMetrics.
+        more: further families, such as the monitor's.
     """
     from prometheus_client import CollectorRegistry
     from prometheus_client.exposition import choose_encoder
@@ -144,6 +147,7 @@ def exposition(board: Board, info: Mapping[str, str] | None, accept: str) -> tup
         def collect(self) -> Iterable[Metric]:
             yield from _service_metrics(board, info)
             yield from _process_metrics(board)
+            yield from more() if more else ()
 
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Once())

@@ -20,6 +20,10 @@ ENV_DRAIN_DELAY = "MODELIMG_DRAIN_DELAY_SECONDS"
 ENV_MAX_WAITING, ENV_MAX_HELD_BYTES = "MODELIMG_MAX_WAITING", "MODELIMG_MAX_HELD_BYTES"
 ENV_BATCH_ROWS, ENV_BATCH_DELAY = "MODELIMG_BATCH_ROWS", "MODELIMG_BATCH_DELAY_MS"
 ENV_BATCH_TOLERANCE = "MODELIMG_BATCH_TOLERANCE"
+ENV_MONITOR = "MODELIMG_MONITOR"
+ENV_WINDOW_SECONDS, ENV_WINDOWS = "MODELIMG_MONITOR_WINDOW_SECONDS", "MODELIMG_MONITOR_WINDOWS"
+ENV_FEEDBACK_ROWS, ENV_FEEDBACK_SECONDS = "MODELIMG_FEEDBACK_ROWS", "MODELIMG_FEEDBACK_SECONDS"
+ENV_STATE_DIR = "MODELIMG_STATE_DIR"
 ENV_KUBERNETES = "KUBERNETES_SERVICE_HOST"
 """Kubernetes sets it in every container."""
 DRAIN_SECONDS = 25
@@ -54,6 +58,12 @@ class Settings:
         batch_rows: rows at most that are predicted together for several requests; 1 predicts each by itself.
         batch_delay_ms: how long a request waits for others to be predicted with.
         batch_tolerance: by how much that may change a number of an answer; 0 for not a bit.
+        monitor: count what is served in the bins of the packed profiles.
+        window_seconds: length of a window of these counts.
+        windows: that are kept.
+        feedback_rows: predictions that are remembered until their labels come.
+        feedback_seconds: for which they are.
+        state_dir: where the counts survive a restart.
     """
 
     model_dir: Path = Path(contract.MODEL_PATH)
@@ -75,6 +85,12 @@ class Settings:
     batch_rows: int = 64
     batch_delay_ms: int = 0
     batch_tolerance: float = 0.0
+    monitor: bool = True
+    window_seconds: int = 3600
+    windows: int = 24
+    feedback_rows: int = 100_000
+    feedback_seconds: int = 7 * 86_400
+    state_dir: Path | None = None
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
@@ -104,6 +120,12 @@ class Settings:
             batch_rows=_number(environ, ENV_BATCH_ROWS, cls.batch_rows, 10**6),
             batch_delay_ms=_number(environ, ENV_BATCH_DELAY, cls.batch_delay_ms, 1000, lowest=0),
             batch_tolerance=_tolerance(environ, ENV_BATCH_TOLERANCE),
+            monitor=_switch(environ, ENV_MONITOR, "on"),
+            window_seconds=_number(environ, ENV_WINDOW_SECONDS, cls.window_seconds, 7 * 86_400),
+            windows=_number(environ, ENV_WINDOWS, cls.windows, 1000),
+            feedback_rows=_number(environ, ENV_FEEDBACK_ROWS, cls.feedback_rows, 10**8, lowest=0),
+            feedback_seconds=_number(environ, ENV_FEEDBACK_SECONDS, cls.feedback_seconds, 10**9),
+            state_dir=Path(environ[ENV_STATE_DIR]) if environ.get(ENV_STATE_DIR) else None,
         )
 
 

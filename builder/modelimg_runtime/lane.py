@@ -77,10 +77,10 @@ class FastLane:
             return None
         probabilities = None if answer.probabilities is None else answer.probabilities.tolist()
         if not scores:
-            return Prediction(answer.predictions.tolist(), probabilities)
+            return Prediction(answer.predictions.tolist(), probabilities, accepted=batch)
         if answer.scores is None or not np.isfinite(answer.scores).all():
             return None
-        return Prediction(answer.predictions.tolist(), probabilities, answer.scores.tolist())
+        return Prediction(answer.predictions.tolist(), probabilities, answer.scores.tolist(), batch)
 
     def answer(self, columns: Mapping[str, Sequence[Any]]) -> Answer | None:
         """The same, from JSON values, as arrays."""

@@ -189,7 +189,7 @@ class Batcher:
             except Exception:  # asked again one by one, so that each gets the error that is its own
                 together = None
             if together is not None:
-                return list(parts(together, [batch.rows for batch in batches]))
+                return list(parts(together, batches))
         answers: list[Prediction | Exception | None] = []
         for batch in batches:
             try:
@@ -227,7 +227,7 @@ def _agree(lane: Lane, examples: Examples) -> bool:
         return True
     together = lane.alone(merged(accepted))
     alone = [lane.alone(batch) for batch in accepted]
-    return together is None or repr(parts(together, [1] * len(accepted))) == repr(alone)
+    return together is None or repr(parts(together, accepted)) == repr(alone)
 
 
 @dataclass(frozen=True)
@@ -256,12 +256,12 @@ def merged(batches: Sequence[Batch]) -> Batch:
     return Batch(batches[0].names, tuple(list(chain.from_iterable(each)) for each in columns), rows)
 
 
-def parts(prediction: Prediction, counts: Sequence[int]) -> list[Prediction]:
-    """The answers to the batches that were merged, of so many rows each."""
+def parts(prediction: Prediction, batches: Sequence[Batch]) -> list[Prediction]:
+    """The answers to the batches that were merged."""
     found, start = [], 0
-    for count in counts:
-        rows = slice(start, start + count)
+    for batch in batches:
+        rows = slice(start, start + batch.rows)
         probabilities = None if prediction.probabilities is None else prediction.probabilities[rows]
-        found.append(Prediction(prediction.predictions[rows], probabilities))
-        start += count
+        found.append(Prediction(prediction.predictions[rows], probabilities, accepted=batch))
+        start += batch.rows
     return found

@@ -15,7 +15,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from modelimg_runtime import contract
-from modelimg_runtime.columns import Answer, Prediction
+from modelimg_runtime.columns import Answer, Batch, Prediction
 from modelimg_runtime.errors import InputRejected, OutputRejected, PayloadError, Violation
 from modelimg_runtime.frames import FrameReader
 from modelimg_runtime.validation import bounded, validated
@@ -158,8 +158,10 @@ class Predictor:
             raise OutputRejected(violations, violations.more)
         if infinite := _infinite(answer):
             raise OutputRejected(infinite)
-        prediction = _prediction(answer)
-        return replace(prediction, scores=decision_scores(self._estimator, frame).tolist()) if scores else prediction
+        columns: list[Any] = [column for _, column in frame.items()]
+        accepted = Batch(tuple(map(str, frame)), tuple(columns), len(frame))
+        found = decision_scores(self._estimator, frame).tolist() if scores else None
+        return replace(_prediction(answer), scores=found, accepted=accepted)
 
 
 def _as_fitted(estimator: Any, X: pd.DataFrame) -> Any:

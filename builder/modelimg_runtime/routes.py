@@ -11,6 +11,7 @@ from modelimg_runtime.asking import REQUEST_ID, Asked, answered, as_json, check_
 from modelimg_runtime.columns import Prediction
 from modelimg_runtime.counters import exposition
 from modelimg_runtime.environment import Settings
+from modelimg_runtime.monitoring import monitor_routes
 from modelimg_runtime.protocols import invocations, kserve, native, oip
 from modelimg_runtime.protocols.bodies import CSV, JSON, media_type
 from modelimg_runtime.protocols.extras import NONE, Extras
@@ -33,6 +34,7 @@ def make_routes(settings: Settings) -> list[Route]:
         Route("/info", info),
         Route("/schema", schema),
         *site_routes(),
+        *monitor_routes(),
         Route("/invocations", invoke, methods=["POST"]),
         Route("/ping", ping),
         Route("/v1/models", kserve_models),
@@ -137,7 +139,7 @@ async def oip_infer(request: Request) -> Response:
                 return Response(data, media_type=JSON)
             return Response(data, headers={oip.LENGTH_HEADER: str(head)}, media_type=oip.BINARY)
 
-        return Asked(infer.payload, answer, infer.scores)
+        return Asked(infer.payload, answer, infer.scores, infer.id)
 
     return await answered(request, parse)
 
@@ -192,9 +194,11 @@ async def ping(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """``GET /metrics``: what all workers together counted, for Prometheus."""
     state, accept = request.app.state, request.headers.get("accept", "")
-    labels = state.service.ready.labels if state.service.ready else None
+    ready: Ready | None = state.service.ready
+    labels, monitor = (ready.labels, ready.monitor) if ready else (None, None)
+    more = monitor.families if monitor else None
     # A thread beside those that predict: metrics are wanted most when these are all busy.
-    body, kind = await anyio.to_thread.run_sync(exposition, state.counters.board, labels, accept)
+    body, kind = await anyio.to_thread.run_sync(exposition, state.counters.board, labels, accept, more)
     return Response(body, headers={"content-type": kind})
 
 

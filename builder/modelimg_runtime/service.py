@@ -16,9 +16,14 @@ from modelimg_runtime.microbatch import Batcher, Limits, batcher_of
 from modelimg_runtime.problems import MOST_ERRORS
 
 if TYPE_CHECKING:
+    from modelimg_runtime.monitor import Live, Monitor
+    from modelimg_runtime.package import Package
     from modelimg_runtime.served import ServedModel
 
 log = logging.getLogger(__name__)
+
+SAVE_SECONDS = 60
+"""Between two writes of what the monitor counted: as much as a kill may lose."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +35,14 @@ class Ready:
         classes: names for its probabilities.
         info: body of ``/info``.
         batcher: predicts requests that come together.
+        monitor: what all processes count in; None where nothing is monitored.
     """
 
     model: ServedModel
     classes: tuple[Any, ...]
     info: dict[str, Any]
     batcher: Batcher
+    monitor: Monitor | None = None
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -74,7 +81,14 @@ class Ready:
         return list(kinds.items()), described_outputs(self.model.examples)
 
 
-def prepare(folder: Path, *, fast_path: bool, limits: Limits | None = None, tolerance: float = 0.0) -> Ready:
+def prepare(
+    folder: Path,
+    *,
+    fast_path: bool,
+    limits: Limits | None = None,
+    tolerance: float = 0.0,
+    monitored: Callable[[Package], Monitor | None] | None = None,
+) -> Ready:
     """Load a package with every check, replay its examples, and settle the garbage collector.
 
     Args:
@@ -82,6 +96,7 @@ def prepare(folder: Path, *, fast_path: bool, limits: Limits | None = None, tole
         fast_path: whether scikit-learn may be passed by where packing found the answers to be the same.
         limits: how many rows of several requests are predicted together where that changes no answer.
         tolerance: by how much it may change a number of an answer.
+        monitored: makes the monitor of a package.
 
     Raises:
         StartRefused: something is not as it was packed, or an example comes out differently.
@@ -91,7 +106,8 @@ def prepare(folder: Path, *, fast_path: bool, limits: Limits | None = None, tole
 
     model = open_checked(folder, fast_path=fast_path, most=MOST_ERRORS)
     batcher = batcher_of(model, limits or Limits(), tolerance)
-    ready = Ready(model, model.package.manifest.classes, describe.info(model.package), batcher)
+    monitor = monitored(model.package) if monitored else None
+    ready = Ready(model, model.package.manifest.classes, describe.info(model.package), batcher, monitor)
     # What is alive now stays alive: keeping it out of every later collection cuts the long tail of latency.
     gc.collect()
     gc.freeze()
@@ -131,7 +147,11 @@ def prepare_or_refuse(settings: Settings) -> Ready:
     try:
         limits = Limits(settings.batch_rows, settings.batch_delay_ms / 1000)
         return prepare(
-            settings.model_dir, fast_path=settings.fast_path, limits=limits, tolerance=settings.batch_tolerance
+            settings.model_dir,
+            fast_path=settings.fast_path,
+            limits=limits,
+            tolerance=settings.batch_tolerance,
+            monitored=lambda package: _monitor(package, settings),
         )
     except StartRefused:
         raise
@@ -141,17 +161,39 @@ def prepare_or_refuse(settings: Settings) -> Ready:
         raise StartRefused(f"the model package cannot be loaded: {fault}; the log has the traceback") from error
 
 
+def _monitor(package: Package, settings: Settings) -> Monitor | None:
+    if not settings.monitor:
+        return None
+    from modelimg_runtime.monitor import Limits, open_monitor
+
+    kept = (settings.window_seconds, settings.windows, settings.feedback_rows, settings.feedback_seconds)
+    return open_monitor(package, Limits(*kept), settings.workers, settings.state_dir)
+
+
 class Service:
     """Holds the model once it is there.
 
+    Args:
+        ready: what is served, where it is loaded already.
+        worker: number of this process.
+
     Attributes:
         ready: what is served; None until it is loaded and checked.
+        live: counts what is served; None where nothing is monitored.
         draining: the process was told to end, and answers what comes until it does.
     """
 
-    def __init__(self, ready: Ready | None = None) -> None:
-        self.ready = ready
+    def __init__(self, ready: Ready | None = None, worker: int = 0) -> None:
+        self.ready: Ready | None = None
+        self.live: Live | None = None
         self.draining = False
+        self._worker = worker
+        if ready is not None:
+            self._become(ready)
+
+    def _become(self, ready: Ready) -> None:
+        self.live = ready.monitor.live(self._worker) if ready.monitor else None
+        self.ready = ready
 
     def start_loading(self, settings: Settings, on_refusal: Callable[[StartRefused], None]) -> None:
         """Load in the background; a daemon thread, so that a SIGTERM need not wait for it.
@@ -163,7 +205,7 @@ class Service:
 
         def load() -> None:
             try:
-                self.ready = prepare_or_refuse(settings)
+                self._become(prepare_or_refuse(settings))
                 log.info("ready")
             except StartRefused as error:
                 on_refusal(error)

@@ -26,7 +26,7 @@ from modelimg_runtime.environment import DRAIN_SECONDS, Settings
 from modelimg_runtime.errors import StartRefused
 from modelimg_runtime.serve import make_server
 from modelimg_runtime.server import Place
-from modelimg_runtime.service import Ready, Service, prepare_or_refuse
+from modelimg_runtime.service import SAVE_SECONDS, Ready, Service, prepare_or_refuse
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +72,7 @@ class Workers:
         import modelimg_runtime.app  # noqa: F401 - before forking, so that all processes share it
 
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGALRM})
+        ready: Ready | None = None
         try:
             self._fork(self._doorman_slot, None)
             ready = self._load()
@@ -80,9 +81,12 @@ class Workers:
             for slot in range(self._settings.workers):
                 self._fork(slot, ready)
             log.info("ready, with %d workers", self._settings.workers)
+            # Here, where nothing else is done, the counts are written, of all workers at once.
+            signal.setitimer(signal.ITIMER_REAL, SAVE_SECONDS, SAVE_SECONDS)
             self._supervise(ready)
         finally:
             self._kill()
+            _save(ready)
 
     def _load(self) -> Ready:
         outcome: list[Ready | StartRefused] = []
@@ -130,7 +134,7 @@ class Workers:
         settings = replace(self._settings, drain_delay=0) if ready is None else self._settings
         place = Place(slot, self._crowd, self._alive)
         self._crowd.count(slot, 0)  # what its predecessor had is gone with it
-        server = make_server(settings, None, Service(ready), Counters(self._board, slot), place)
+        server = make_server(settings, None, Service(ready, slot), Counters(self._board, slot), place)
         server.run(sockets=[self._listener])
 
     def _dismiss_doorman(self) -> None:
@@ -150,6 +154,8 @@ class Workers:
             if received in (signal.SIGTERM, signal.SIGINT):
                 self._drain(received)
                 return
+            if received == signal.SIGALRM:
+                _save(ready)
             for pid, slot, status in self._reap():
                 self._note_death(pid, status)
                 self._fork(slot, ready)
@@ -185,6 +191,7 @@ class Workers:
         for pid in self._slots:
             os.kill(pid, received)
         signal.setitimer(signal.ITIMER_REAL, DRAIN_SECONDS + _GRACE_SECONDS)
+        signal.sigtimedwait({signal.SIGALRM}, 0)  # one that was for the next write
         while self._slots:
             if signal.sigwait({signal.SIGCHLD, signal.SIGALRM, signal.SIGINT}) != signal.SIGCHLD:
                 log.error("workers did not end in time: %s", ", ".join(map(str, self._slots)))
@@ -197,3 +204,9 @@ class Workers:
         for pid in list(self._slots):
             os.waitpid(pid, 0)
             del self._slots[pid]
+
+
+def _save(ready: Ready | None) -> None:
+    """Write the monitor's counts where they are to survive a restart."""
+    if ready is not None and ready.monitor is not None:
+        ready.monitor.save()

@@ -298,7 +298,7 @@ def test_what_is_merged_comes_apart_again(rows):
     one = merged(batches)
     assert one.rows == sum(map(len, rows)) == len(one.columns[0])
     whole = Prediction(list(one.columns[0]), [[cell, 1.0] for cell in one.columns[1]])
-    for part, batch in zip(parts(whole, [batch.rows for batch in batches]), batches, strict=True):
+    for part, batch in zip(parts(whole, batches), batches, strict=True):
         assert part.predictions == batch.columns[0]
         assert part.probabilities == [[cell, 1.0] for cell in batch.columns[1]]
 

@@ -191,6 +191,8 @@ def _block(positions: tuple[int, ...], dtype: Any) -> Read:
         columns = batch.columns
         if batch.rows == 1:  # the order of a single row decides nothing
             return np.array([[columns[position][0] for position in positions]], dtype=dtype)
+        if dtype is np.float64:
+            return batch.floats(positions).copy().T
         return np.array([columns[position] for position in positions], dtype=dtype).T
 
     return read

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from modelimg_runtime import contract
 from modelimg_runtime.environment import Settings
 from modelimg_runtime.errors import InputRejected, OutputRejected, PayloadError
-from modelimg_runtime.openapi import paths, protocols, responses, schemas, serialised
+from modelimg_runtime.openapi import monitoring, paths, protocols, responses, schemas, serialised
 from modelimg_runtime.openapi.examples import Shown
 from modelimg_runtime.openapi.schemas import Contract
 from modelimg_runtime.openapi.table import Schema, Table
@@ -33,6 +33,7 @@ _TAGS = {
     protocols.SAGEMAKER: "What MLflow's scoring server and SageMaker's endpoints take.",
     protocols.VERTEX: "The routes that Vertex AI asked for.",
     paths.MODEL: "What the model is, and what it takes.",
+    monitoring.TAG: "What was served, beside what the model was trained and tested on.",
     paths.HEALTH: "For those who run it.",
     paths.PAGES: "For people.",
 }
@@ -63,7 +64,9 @@ def described(ready: Ready, settings: Settings) -> Description:
     known = _KNOWN.get(ready.model)
     if known is None:
         model, shown = contract_of(ready), Shown.of(ready.model.examples)
-        document = document_of(model, shown, settings, ready.model.package.manifest.metadata)
+        document = document_of(
+            model, shown, settings, ready.model.package.manifest.metadata, monitored=bool(ready.monitor)
+        )
         body = json.dumps(document, allow_nan=False, separators=(",", ":")).encode("ascii")
         known = _KNOWN[ready.model] = Description(model, shown, document, body)
     return known
@@ -115,7 +118,9 @@ def _table(ready: Ready, side: str) -> Table:
     return loaded.table_of(model.input_schema if side == "input" else model.output_schema)
 
 
-def document_of(model: Contract, shown: Shown, settings: Settings, metadata: Mapping[str, str]) -> dict[str, Any]:
+def document_of(
+    model: Contract, shown: Shown, settings: Settings, metadata: Mapping[str, str], *, monitored: bool = False
+) -> dict[str, Any]:
     """The OpenAPI document.
 
     Args:
@@ -123,6 +128,7 @@ def document_of(model: Contract, shown: Shown, settings: Settings, metadata: Map
         shown: examples.
         settings: of the server, which say the paths of Vertex AI.
         metadata: standard texts of the package.
+        monitored: whether there are the monitor's routes.
     """
     tensors = schemas.tensor_schemas(model)
     routes = {
@@ -131,6 +137,7 @@ def document_of(model: Contract, shown: Shown, settings: Settings, metadata: Map
         **protocols.kserve(model, shown),
         **protocols.oip(model, shown),
         **paths.about(),
+        **(monitoring.monitoring() if monitored else {}),
         **paths.health(),
         **paths.pages(),
     }

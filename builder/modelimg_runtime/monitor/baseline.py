@@ -1,0 +1,68 @@
+"""What live data are compared with: the profiles that a model was packed with, and whose they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelimg_runtime import contract
+from modelimg_runtime.package import Package
+from modelimg_runtime.profile.input import InputProfile
+from modelimg_runtime.profile.output import OutputProfile
+
+
+class NoBaseline(Exception):  # noqa: N818 - it says what is the case
+    """The package has no profiles that can be read; the message says so in one sentence without a full stop."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """See the module.
+
+    Attributes:
+        name: of the model.
+        version: of the model.
+        model_sha256: digest of the model's file.
+        task: ``classification``, ``regression`` or ``other``.
+        input: profile of the training inputs.
+        output: profile of the model's answers.
+        input_sha256: digest of ``input_profile.json``.
+        output_sha256: digest of ``output_profile.json``.
+    """
+
+    name: str
+    version: str
+    model_sha256: str
+    task: str
+    input: InputProfile
+    output: OutputProfile
+    input_sha256: str
+    output_sha256: str
+
+    @classmethod
+    def of(cls, package: Package) -> Baseline:
+        """The baseline of a package.
+
+        Raises:
+            NoBaseline: it was packed without profiles, or by a newer modelimg.
+            PackageUnreadable: a file is missing or was changed.
+        """
+        manifest = package.manifest
+        for name in (contract.INPUT_PROFILE, contract.OUTPUT_PROFILE):
+            if name not in manifest.files:
+                raise NoBaseline(f"the package has no {name}")
+        try:
+            read = (
+                InputProfile.from_json(package.read(contract.INPUT_PROFILE)),
+                OutputProfile.from_json(package.read(contract.OUTPUT_PROFILE)),
+            )
+        except ValueError as error:
+            raise NoBaseline(str(error)) from error
+        return cls(
+            manifest.name,
+            manifest.version,
+            manifest.model.sha256,
+            manifest.task,
+            *read,
+            manifest.files[contract.INPUT_PROFILE],
+            manifest.files[contract.OUTPUT_PROFILE],
+        )
