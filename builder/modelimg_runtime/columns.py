@@ -30,12 +30,14 @@ class Prediction:
         probabilities: one list per row in the order of the classes; None where the model gives none.
         scores: of ``decision_function``: one number per row, or a list per row; None where nobody asked for them.
         accepted: the rows that were predicted, as the contract accepted them; no part of the answer.
+        answer: the same as arrays, where it came as such; no part of it either.
     """
 
     predictions: list[Any]
     probabilities: list[list[float]] | None
     scores: list[Any] | None = None
     accepted: Batch | None = field(default=None, repr=False, compare=False)
+    answer: Answer | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +50,20 @@ class Batch:
             one is missing), ``int``, ``bool``, ``str`` (NaN where one is missing); or, where pandera decided, pandas
             Series of the schema's dtypes.
         rows: how many.
+        doubles: positions of columns → these as `floats` gives them, where they were made before.
     """
 
     names: tuple[str, ...]
     columns: tuple[Sequence[Any], ...]
     rows: int
-    _floats: dict[tuple[int, ...], np.ndarray[Any, np.dtype[np.float64]]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
+    doubles: dict[tuple[int, ...], np.ndarray[Any, np.dtype[np.float64]]] = field(
+        default_factory=dict, repr=False, compare=False
     )
 
     def floats(self, positions: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Some columns of numbers as 64-bit floats, one *column* a line, in C order; missing ones are NaN.
 
-        The model and the monitor ask for the same ones, so they are made once, and cannot be written to.
+        The contract, the model and the monitor ask for the same ones, so they are made once, and cannot be written to.
 
         Returns:
             Shape (len(positions), rows).
@@ -68,10 +71,10 @@ class Batch:
         Raises:
             TypeError: a value is no number, or none that a float can hold.
         """
-        made = self._floats.get(positions)
+        made = self.doubles.get(positions)
         if made is None:
             flat = list(chain.from_iterable([self.columns[position] for position in positions]))
-            made = self._floats[positions] = np.frombuffer(_doubles(flat)).reshape(len(positions), self.rows)
+            made = self.doubles[positions] = np.frombuffer(_doubles(flat)).reshape(len(positions), self.rows)
         return made
 
 

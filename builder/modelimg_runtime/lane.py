@@ -15,6 +15,7 @@ import numpy as np
 
 from modelimg_runtime import contract, unpickle
 from modelimg_runtime.accept import InputTest, OutputTest
+from modelimg_runtime.accept.output import RowTest
 from modelimg_runtime.accept.rules import NotCompiled, TableRules, rules_of
 from modelimg_runtime.columns import Answer, Batch, Prediction
 from modelimg_runtime.fast import NotAnswered, NotSpecialised, read_parts, specialise
@@ -53,6 +54,8 @@ class FastLane:
         self._model, self._classes = model, tuple(classes)
         self.rows_apart = model.rows_apart
         self._input, self._output = InputTest(rules), OutputTest(answer_rules)
+        self._singles: dict[tuple[Any, ...], RowTest | None] = {}
+        """Types of an answer → the test of one row of such."""
         self.kinds = {column.name: column.kind for column in rules.columns}
 
     def predict_columns(
@@ -70,32 +73,54 @@ class FastLane:
         """The rows of a request, None where the input contract is not known to accept them."""
         return self._input.columns(self._from_text(columns) if text else columns)
 
+    def accept_row(self, record: Mapping[str, Any]) -> Batch | None:
+        """The only row of a request, an object of JSON values; None where the contract is not known to accept it."""
+        return self._input.row(record)
+
     def alone(self, batch: Batch, *, scores: bool = False) -> Prediction | None:
         """The answer to accepted rows, None where the other path is to give it."""
-        answer = self._answer(batch)
-        if answer is None:
-            return None
-        probabilities = None if answer.probabilities is None else answer.probabilities.tolist()
-        if not scores:
-            return Prediction(answer.predictions.tolist(), probabilities, accepted=batch)
-        if answer.scores is None or not np.isfinite(answer.scores).all():
-            return None
-        return Prediction(answer.predictions.tolist(), probabilities, answer.scores.tolist(), batch)
-
-    def answer(self, columns: Mapping[str, Sequence[Any]]) -> Answer | None:
-        """The same, from JSON values, as arrays."""
-        batch = self.accept(columns)
-        return None if batch is None else self._answer(batch)
-
-    def _answer(self, batch: Batch) -> Answer | None:
         try:
             answer = self._model.answer(batch)
         except NotAnswered:
             return None
+        predictions: list[Any] = answer.predictions.tolist()
+        probabilities = None if answer.probabilities is None else answer.probabilities.tolist()
+        accepts = self._single(answer) if batch.rows == 1 else None
+        if not (self._accepts(answer) if accepts is None else accepts([*predictions, *(probabilities or [()])[0]])):
+            return None
+        if not scores:
+            return Prediction(predictions, probabilities, None, batch, answer)
+        if answer.scores is None or not np.isfinite(answer.scores).all():
+            return None
+        return Prediction(predictions, probabilities, answer.scores.tolist(), batch, answer)
+
+    def answer(self, columns: Mapping[str, Sequence[Any]]) -> Answer | None:
+        """The same, from JSON values, as arrays."""
+        batch = self.accept(columns)
+        if batch is None:
+            return None
+        try:
+            answer = self._model.answer(batch)
+        except NotAnswered:
+            return None
+        return answer if self._accepts(answer) else None
+
+    def _accepts(self, answer: Answer) -> bool:
         outputs = output_columns(answer, self._classes)
         # JSON has no infinity and no NaN: what becomes of them is not for this lane to say.
         finite = all(np.isfinite(each).all() for each in outputs.values() if each.dtype.kind == "f")
-        return answer if finite and self._output.accepts(outputs) else None
+        return finite and self._output.accepts(outputs)
+
+    def _single(self, answer: Answer) -> RowTest | None:
+        """The test of an answer of one row, of which the types are known."""
+        given, likely = answer.predictions, answer.probabilities
+        if type(given) is not np.ndarray or given.ndim != 1 or not (likely is None or type(likely) is np.ndarray):
+            return None
+        types = (given.dtype, None if likely is None else (likely.dtype, likely.shape[1:]))
+        if types not in self._singles:
+            columns = output_columns(answer, self._classes)
+            self._singles[types] = self._output.single([*columns], [each.dtype for each in columns.values()])
+        return self._singles[types]
 
     def _from_text(self, columns: Mapping[str, Sequence[str]]) -> dict[str, list[Any]]:
         kinds = self.kinds

@@ -40,12 +40,19 @@ class Rows(Protocol):
     def text(self) -> bool:
         """Whether they are CSV fields."""
 
+    @property
+    def record(self) -> Mapping[str, Any] | None:
+        """The only row, where it came as an object."""
+
 
 class Lane(Protocol):
     """A model between its compiled contracts; see ``lane.FastLane``."""
 
     def accept(self, columns: Mapping[str, Sequence[Any]], *, text: bool = False) -> Batch | None:
         """The rows, None where the path that decides is to decide about them."""
+
+    def accept_row(self, record: Mapping[str, Any]) -> Batch | None:
+        """The same of a single row."""
 
     def alone(self, batch: Batch, *, scores: bool = False) -> Prediction | None:
         """The answer to accepted rows, None where the path that decides is to give it."""
@@ -104,7 +111,8 @@ class Batcher:
         lane = self._lane
         if lane is None:
             return None
-        batch = lane.accept(payload.columns, text=payload.text)
+        record = payload.record
+        batch = lane.accept(payload.columns, text=payload.text) if record is None else lane.accept_row(record)
         if batch is None:
             return None
         if scores:

@@ -60,6 +60,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,
                 timeout_keep_alive=settings.keep_alive,
                 timeout_graceful_shutdown=DRAIN_SECONDS - settings.drain_delay,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
@@ -13,6 +14,22 @@ from modelimg_runtime.accept.fold import EXACT, ColumnRule, encodable
 from modelimg_runtime.accept.rows import MISSING_TEXT, compile_rows
 
 Column = Sequence[Any]
+Matrix = np.ndarray[Any, np.dtype[np.float64]]
+Doubles = dict[tuple[int, ...], Matrix]
+"""Positions of columns → these as 64-bit floats, one *column* a line; see ``columns.Batch``."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """What was accepted.
+
+    Attributes:
+        columns: cells of each column.
+        doubles: what was made of them on the way.
+    """
+
+    columns: Sequence[Column]
+    doubles: Doubles
 
 
 class ColumnsTest:
@@ -24,44 +41,50 @@ class ColumnsTest:
 
     def __init__(self, rules: Sequence[ColumnRule]) -> None:
         self._rules = tuple(rules)
-        self._doubles = [position for position, rule in enumerate(rules) if rule.dtype == "float64"]
-        doubles = [rules[position] for position in self._doubles]
-        self._lowest = np.array([[rule.lowest] for rule in doubles])
-        self._highest = np.array([[rule.highest] for rule in doubles])
+        self._doubles = tuple(position for position, rule in enumerate(rules) if rule.dtype == "float64")
+        self._floating = [rules[position] for position in self._doubles]
+        self._lowest = np.array([[rule.lowest] for rule in self._floating])
+        self._highest = np.array([[rule.highest] for rule in self._floating])
         self._others = [
             (position, _column_test(rule)) for position, rule in enumerate(rules) if rule.dtype != "float64"
         ]
         self._distinct = [position for position, rule in enumerate(rules) if rule.unique]
 
-    def __call__(self, columns: Sequence[Column]) -> Sequence[Column] | None:
-        """Columns of values in the order of the rules → columns of cells; None where any is not accepted."""
-        if self._doubles and not self._floats_pass([columns[position] for position in self._doubles]):
-            return None
+    def __call__(self, columns: Sequence[Column]) -> Cells | None:
+        """Columns of values in the order of the rules → their cells; None where any is not accepted."""
+        made: Doubles = {}
+        if self._doubles:
+            matrix = self._floats([columns[position] for position in self._doubles])
+            if matrix is None:
+                return None
+            if not any(rule.nullable for rule in self._floating):  # what stands for null is a number here
+                made[self._doubles] = matrix
         cells = list(columns)
         for position, test in self._others:
             read = test(columns[position])
             if read is None:
                 return None
             cells[position] = read
-        return cells
+        return Cells(cells, made)
 
     def distinct(self, cells: Sequence[Column]) -> bool:
         """Whether no value comes twice in any column that must be unique; two missing ones are twice the same."""
         return all(_distinct(self._rules[position], cells[position]) for position in self._distinct)
 
-    def _floats_pass(self, columns: Sequence[Column]) -> bool:
-        flat = list(chain.from_iterable(columns))
-        rules = [self._rules[position] for position in self._doubles]
+    def _floats(self, columns: Sequence[Column]) -> Matrix | None:
+        """One *column* a line; None where any is not accepted."""
+        flat, rules = list(chain.from_iterable(columns)), self._floating
         if [*map(type, flat)].count(float) != len(flat):
             filled = [_filled(rule, values) for rule, values in zip(rules, columns, strict=True)]
             if any(values is None for values in filled):
-                return False
+                return None
             flat = list(chain.from_iterable(values for values in filled if values is not None))
         # Half the time of np.array, which looks at every value to find a type.
         matrix = np.frombuffer(struct.pack(f"{len(flat)}d", *flat)).reshape(len(columns), -1)
         if not ((self._lowest <= matrix) & (matrix <= self._highest)).all():
-            return False
-        return all(_members_pass(rule, values) for rule, values in zip(rules, columns, strict=True))
+            return None
+        passed = all(_members_pass(rule, values) for rule, values in zip(rules, columns, strict=True))
+        return matrix if passed else None
 
 
 def _filled(rule: ColumnRule, values: Column) -> Column | None:

@@ -41,7 +41,7 @@ class InputTest:
         if len(lengths) > 1 or 0 in lengths:
             return None
         cells = self._table.columns(values)
-        return None if cells is None else Batch(self._names, tuple(cells), lengths.pop())
+        return None if cells is None else Batch(self._names, tuple(cells.columns), lengths.pop(), cells.doubles)
 
     def row(self, row: Mapping[str, Any]) -> Batch | None:
         """A batch of one row from a JSON object, None where it is not accepted."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import fsum
 from typing import Any, Final
@@ -15,6 +15,7 @@ from modelimg_runtime.accept.rules import CATEGORY, ColumnRule, TableRules
 from modelimg_runtime.accept.table import FEW_ROWS, TableTest
 
 Array = np.ndarray[Any, np.dtype[Any]]
+RowTest = Callable[[Sequence[Any]], bool]
 
 _EPSILON: Final = float(np.finfo(np.float64).eps)
 _LARGEST_PROBABILITY: Final = 2.0**10
@@ -57,6 +58,34 @@ class OutputTest:
             return False
         return self._sum is None or self._sum.accepts(arrays)
 
+    def single(self, names: Sequence[str], dtypes: Sequence[np.dtype[Any]]) -> RowTest | None:
+        """The same test of one row of such columns as JSON values, in which arrays would take longer than the model.
+
+        Args:
+            names: of all columns.
+            dtypes: of their arrays.
+
+        Returns:
+            None where `accepts` has to look at the arrays.
+        """
+        rules = self._rules.columns
+        if {*names} != {*self._rules.names} or len(names) != len(rules) or any(rule.nullable for rule in rules):
+            return None
+        if self._rules.ordered and tuple(names) != tuple(self._rules.names):
+            return None
+        places = [names.index(rule.name) for rule in rules]
+        empty = [np.empty(0, dtypes[place]) for place in places]
+        if not all(map(_of_dtype, empty, self._dtypes)):
+            return None
+        row, sums = self._table.row, self._sum
+
+        def accepted(values: Sequence[Any]) -> bool:
+            cells = tuple([values[place] for place in places])
+            # No infinity is within the bounds of a row's numbers.
+            return row(cells) is not None and (sums is None or sums.accepts_row(cells))
+
+        return accepted
+
     def _named(self, columns: Mapping[str, Array]) -> bool:
         """Whether all columns are there, in order where that matters, and the others do no harm."""
         names = self._rules.names
@@ -91,7 +120,13 @@ class _SumTest:
         if len(arrays[0]) > FEW_ROWS:
             return bool((np.abs(np.sum(arrays, axis=0) - 1) <= self._tolerance).all())
         rows = zip(*(array.tolist() for array in arrays), strict=True)
-        return all(abs(fsum(row) - 1) <= self._tolerance for row in rows)
+        return all(map(self._is_one, rows))
+
+    def accepts_row(self, cells: Sequence[Any]) -> bool:
+        return self._is_one([cells[position] for position in self._positions])
+
+    def _is_one(self, row: Sequence[float]) -> bool:
+        return abs(fsum(row) - 1) <= self._tolerance
 
 
 def _largest(rule: ColumnRule) -> float:

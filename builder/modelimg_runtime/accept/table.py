@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from modelimg_runtime.accept.columns import Column, ColumnsTest
+from modelimg_runtime.accept.columns import Cells, Column, ColumnsTest
 from modelimg_runtime.accept.rows import compile_rows
 from modelimg_runtime.accept.rules import TableRules
 
@@ -24,20 +24,20 @@ class TableTest:
         self.row = compile_rows(rules.columns)
         self._columns = ColumnsTest(rules.columns)
 
-    def columns(self, columns: Sequence[Column]) -> Sequence[Column] | None:
+    def columns(self, columns: Sequence[Column]) -> Cells | None:
         """Cells of columns of values, in the order of the rules; None where any is not accepted.
 
         Args:
             columns: of one length, at least 1.
         """
         cells = self._columns(columns) if len(columns[0]) > FEW_ROWS else self._by_rows(columns)
-        return cells if cells is not None and self._columns.distinct(cells) else None
+        return cells if cells is not None and self._columns.distinct(cells.columns) else None
 
-    def _by_rows(self, columns: Sequence[Column]) -> Sequence[Column] | None:
+    def _by_rows(self, columns: Sequence[Column]) -> Cells | None:
         rows: list[tuple[Any, ...]] = []
         for values in zip(*columns, strict=True):
             cells = self.row(values)
             if cells is None:
                 return None
             rows.append(cells)
-        return tuple(zip(*rows, strict=True))
+        return Cells(tuple(zip(*rows, strict=True)), {})

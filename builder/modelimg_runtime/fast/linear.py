@@ -148,11 +148,15 @@ def _expit(x: float) -> float:
 def _classifier(part: Part, value: Value, labels: Array, probabilities: _Probabilities | None) -> Reply:
     scores_of, binary = _scores(part, value), len(labels) == 2
     _check_count(part, len(labels))
+    either = labels[:1], labels[1:]
 
     def answer(batch: Batch) -> Answer:
         scores = scores_of(batch)
         if binary:
             scores = scores.reshape(-1)
+            if len(scores) == 1:
+                chosen = either[scores.item() > 0]
+                return Answer(chosen, probabilities(scores) if probabilities else None, scores)
             chosen = (scores > 0).astype(np.intp)
         else:
             chosen = scores.argmax(axis=1)

@@ -104,16 +104,29 @@ class Answers:
         self._tests: dict[tuple[int, str], Any] = {}
 
     def __call__(self, question: Question) -> bool:
+        answer = getattr(self._test(question), question.how)(question.payload)
+        return answer if isinstance(answer, bool) else answer is not None
+
+    def _test(self, question: Question) -> Any:
         kind = "OutputTest" if question.how == "accepts" else "InputTest"
         key = (id(question.document), kind)
         if key not in self._tests:
             self._tests[key] = getattr(self._package, kind)(self._package.rules_of(question.document))
-        answer = getattr(self._tests[key], question.how)(question.payload)
-        return answer if isinstance(answer, bool) else answer is not None
+        return self._tests[key]
+
+    def single(self, question: Question) -> bool | None:
+        """What the test of one row says to the same; None where there is none."""
+        if question.how != "accepts":
+            return None
+        columns = question.payload
+        if any(type(array) is not np.ndarray or array.shape != (1,) for array in columns.values()):
+            return None
+        test = self._test(question).single([*columns], [array.dtype for array in columns.values()])
+        return None if test is None else test([array.tolist()[0] for array in columns.values()])
 
     def wrong(self, question: Question) -> bool:
-        said = self(question)
-        return said is not question.accepted and (said or not question.open)
+        verdicts = [self(question), self.single(question)]
+        return any(said not in (None, question.accepted) and (said or not question.open) for said in verdicts)
 
 
 FLOAT_VALUES = [
@@ -323,6 +336,8 @@ def output_questions() -> Iterator[Question]:
             **options,
         )
         yield from _answers(document_of(schema), _classified())
+        schema.columns["probability_yes"] = pa.Column("float64", C.in_range(0, 0.8))
+        yield from _answers(document_of(schema), _of_one_row())
     nullable_or_not = [*product(("float64", "float32"), (False, True)), *product(("int64", "bool", "str"), (True,))]
     for dtype, nullable in nullable_or_not:
         checks = [C.le(1000), C.ne(5)] if dtype[0] in "fiu" else []
@@ -359,6 +374,17 @@ def _classified() -> Iterator[dict[str, np.ndarray]]:
     for other in (np.array([0.0, 0.1, 0.2]), np.array([0.0, np.inf, 0.2]), np.array(["a", "b", "c"])):
         yield {**good, "probability_maybe": other}
         yield {"score": other, **good}
+
+
+def _of_one_row() -> Iterator[dict[str, np.ndarray]]:
+    for label, no, yes in (
+        *[("no", 0.25, 0.75), ("yes", 1.0, 0.0), ("no", 0.5, 0.5 + 1e-7), ("no", 0.5, 0.5 + 1e-5), ("no", 0.5, 0.4)],
+        *[("maybe", 0.25, 0.75), ("no", 1.5, -0.5), ("no", np.nan, 1.0), ("no", np.inf, -np.inf), ("yes", 0.0, 0.0)],
+    ):
+        row = {"prediction": np.array([label]), "probability_no": np.array([no]), "probability_yes": np.array([yes])}
+        yield from (row, dict(reversed(row.items())), {**row, "other": np.array([0.0])})
+        yield {name: row[name] for name in ("prediction", "probability_yes", "probability_no")}
+        yield {**row, "probability_no": np.array([no], dtype=np.float32)}
 
 
 def _predicted() -> Iterator[dict[str, np.ndarray]]:
