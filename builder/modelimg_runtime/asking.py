@@ -81,7 +81,7 @@ async def answered(request: Request, parse: Parse, *, inline: bool = True) -> Re
             quick = await ready.batcher.predict(small.payload, scores=small.scores, run=load.run)
             if quick is not None:
                 response = small.answer(quick)
-                _predicted(request, small, quick)
+                _predicted(request, small, quick, soon=True)
                 return response
             if not ready.batcher.in_thread:
                 lease.hold(len(body) * EXPANSION)
@@ -116,12 +116,13 @@ def _decided(request: Request, ready: Ready, asked: Asked, predict_columns: Call
     return response
 
 
-def _predicted(request: Request, asked: Asked, prediction: Prediction) -> None:
-    """Count what is about to be answered, and its values where that is monitored."""
+def _predicted(request: Request, asked: Asked, prediction: Prediction, *, soon: bool = False) -> None:
+    """Count what is about to be answered, and its values where that is monitored; on the event loop, ``soon``."""
     _count(request, PREDICTED, len(prediction.predictions))
     live: Live | None = request.app.state.service.live
     if live is not None and prediction.accepted is not None:
-        live.observe(prediction.accepted, prediction, asked.identifier or request.scope[REQUEST_ID])
+        observe = live.observe_soon if soon else live.observe
+        observe(prediction.accepted, prediction, asked.identifier or request.scope[REQUEST_ID])
 
 
 def _rows(payload: Payload) -> int:

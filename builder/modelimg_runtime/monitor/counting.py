@@ -48,6 +48,7 @@ class Table:
         starts: where the counts of each column begin.
         stop: where those of the last one end.
         numbers: positions of the columns of numbers.
+        others: positions of all others.
     """
 
     def __init__(self, profiles: Sequence[ColumnProfile], start: int = 0) -> None:
@@ -61,7 +62,8 @@ class Table:
         numbers = [i for i, each in enumerate(profiles) if each.kind == NUMBER and isinstance(each.bins, NumberBins)]
         self.numbers = tuple(numbers)
         self._matrix = _Matrix([profiles[i] for i in numbers], [self.starts[i] for i in numbers])
-        self._others = [(i, each.kind == CATEGORY) for i, each in enumerate(profiles) if i not in {*numbers}]
+        self.others = tuple(i for i in range(len(profiles)) if i not in {*numbers})
+        self._named = frozenset(i for i in self.others if profiles[i].kind == CATEGORY)
 
     def counts(self, columns: Sequence[Column], out: Ints, numbers: Floats | None = None) -> None:
         """Add the counts of many rows.
@@ -69,7 +71,8 @@ class Table:
         Args:
             columns: values in the order of the columns: lists, tuples, arrays or pandas Series, all of one length.
             out: the vector. Shape (≥ stop,).
-            numbers: the columns ``self.numbers`` as doubles, where they are at hand. Shape (len(self.numbers), rows).
+            numbers: the columns ``self.numbers`` as doubles, where they are at hand; what stands under their positions
+                is then not looked at. Shape (len(self.numbers), rows).
         """
         if self.numbers:
             if numbers is None:
@@ -79,8 +82,8 @@ class Table:
             else:
                 for i in self.numbers:
                     self._count(i, columns[i], out)
-        for i, named in self._others:
-            distinct = _distinct(columns[i]) if named else None
+        for i in self.others:
+            distinct = _distinct(columns[i]) if i in self._named else None
             if distinct is None:
                 self._count(i, columns[i], out)
                 continue

@@ -134,7 +134,12 @@ def seconds(text: Any) -> float | None:
     moment = dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
     if moment.tzinfo is None:
         raise ValueError(f"{text} has no zone")
-    return round(moment.timestamp(), 3)
+    found = round(moment.timestamp(), 3)
+    try:
+        iso(found)  # a zone, or rounding, may lead out of the calendar
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{text} is in no year from 1 to 9999") from error
+    return found
 
 
 def _added(one: Mapping[str, tuple[int, ...]], two: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -18,7 +20,12 @@ from modelimg_runtime.monitor.memory import Floats, Ints, Slot
 from modelimg_runtime.monitor.recent import Found, Key, Recent, key_of
 from modelimg_runtime.monitor.ring import Ring
 from modelimg_runtime.monitor.scheme import LabelRefused, Scheme
+from modelimg_runtime.monitor.waiting import Waiting
 
+SOON_SECONDS: Final = 0.01
+"""How long a row waits at most until it is counted."""
+_ENOUGH: Final = 256
+"""Rows that are counted before that, since more would not take less time each."""
 _FEW: Final = 6
 """Rows up to which they are placed one by one: NumPy's calls take as long as so many rows."""
 
@@ -53,6 +60,10 @@ class Live:
         self._single = len(baseline.output.predictions) == 1
         self._scores, self._has_confidence = len(baseline.output.scores), baseline.output.confidence is not None
         self._ring = Ring(slot, window_seconds)
+        self._lock = threading.Lock()
+        self._waiting = Waiting(self._inputs.names, self._inputs.numbers, self._scores)
+        self._full = False
+        """Whether as many wait as are counted at once, so that this is about to be done."""
         self._in_order = self._inputs.names
         """Names as they come, found to be those of the profile in their order."""
 
@@ -80,7 +91,39 @@ class Live:
             with self._ring.lock:
                 self._ring.add(counts, now)
                 if self._recent is not None and matrix is not None:
-                    self._recent.remember_all(self._number, identifier, matrix, now)
+                    self._recent.remember_all(self._number, [identifier], [batch.rows], matrix, now)
+
+    def observe_soon(self, batch: Batch, prediction: Prediction, identifier: str) -> None:
+        """The same within `SOON_SECONDS`, together with others. Called on the event loop."""
+        with self._lock:
+            empty = self._waiting.rows == 0
+            added = self._waiting.add(batch, prediction, identifier)
+            full = self._waiting.rows >= _ENOUGH
+        if not added:
+            self.observe(batch, prediction, identifier)
+        elif full and not self._full:
+            self._full = True
+            asyncio.get_running_loop().call_soon(self.flush)  # when the answer is on its way
+        elif empty:
+            asyncio.get_running_loop().call_later(SOON_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Count what waits to be counted."""
+        with self._lock:
+            self._full = False
+            if not self._waiting.rows:
+                return
+            seen, now = self._waiting.take(), self._clock()
+            counts = np.zeros(self._layout.feedback, dtype=np.int64)
+            counts[ROWS] = seen.rows
+            self._inputs.counts(seen.columns, counts, seen.numbers)
+            outputs, shares = self._by_output(seen.answers, seen.shares)
+            self._outputs.counts(outputs, counts, shares)
+            matrix = self._scheme.numbers(seen.answers) if self._scheme else None
+            with self._ring.lock:
+                self._ring.add(counts, now)
+                if self._recent is not None and matrix is not None:
+                    self._recent.remember_all(self._number, seen.identifiers, seen.counts, matrix, now)
 
     def _columns(self, batch: Batch) -> Sequence[Column]:
         """The batch's columns in the order of the profile."""
@@ -107,8 +150,8 @@ class Live:
         counts = np.zeros(self._layout.feedback, dtype=np.int64)
         counts[ROWS] = batch.rows
         self._inputs.counts(inputs, counts, self._floats(batch, inputs))
-        answers, numbers = self._answers(prediction, batch.rows)
-        self._outputs.counts(answers, counts, numbers)
+        outputs, shares = self._by_output(prediction.predictions, self._shares(prediction))
+        self._outputs.counts(outputs, counts, shares)
         return counts
 
     def _floats(self, batch: Batch, inputs: Sequence[Column]) -> Floats | None:
@@ -128,25 +171,27 @@ class Live:
         values = (answer, *found) if self._single else (*answer, *found)
         return (*values, max(scores, default=None)) if self._has_confidence else values
 
-    def _answers(self, prediction: Prediction, rows: int) -> tuple[list[Column], Floats | None]:
-        """Columns of the output profile; with those of numbers as doubles, where that is quick."""
-        answers = prediction.predictions
+    def _shares(self, prediction: Prediction) -> Floats | None:
+        """The probabilities that the profile has, shape (rows, classes); None where they are not there."""
+        found = prediction.answer.probabilities if prediction.answer else None
+        if found is None and prediction.probabilities is not None:
+            found = np.array(prediction.probabilities, dtype=np.float64)
+        return found if found is not None and found.shape[1] == self._scores else None
+
+    def _by_output(self, answers: Sequence[Any], shares: Floats | None) -> tuple[list[Column], Floats | None]:
+        """Columns of the output profile; those of numbers as doubles, where that is quick."""
         columns: list[Column] = [answers] if self._single else list(zip(*answers, strict=True))
         count = self._scores + self._has_confidence
         if not self._scores:
             return columns, None
-        absent: list[Column] = [[None] * rows] * count
-        probabilities = prediction.probabilities
-        if probabilities is None or len(probabilities[0]) != self._scores:
-            return [*columns, *absent], None
+        if shares is None:
+            return columns + [[None] * len(answers)] * count, None
+        numbers = np.empty((count, len(answers)))
+        numbers[: self._scores] = shares.T
+        numbers[self._scores :] = shares.max(axis=1)
         if len(self._outputs.numbers) != count:
-            confidence = [[*map(max, probabilities)]] if self._has_confidence else []
-            return [*columns, *zip(*probabilities, strict=True), *confidence], None
-        found = np.empty((count, rows))
-        found[: self._scores] = np.array(probabilities, dtype=np.float64).T
-        if self._has_confidence:
-            found[-1] = found[: self._scores].max(axis=0)
-        return [*columns, *absent], found
+            return columns + numbers.tolist(), None
+        return columns + [()] * count, numbers
 
     def feedback(self, items: Sequence[Any]) -> Outcome:
         """Count labels.
@@ -160,6 +205,7 @@ class Live:
         scheme = self._layout.scheme
         if scheme is None:
             raise NoLabels
+        self.flush()
         outcome, now = Outcome(), self._clock()
         labels = list(labels_of(items, outcome))
         if self._recent is None:

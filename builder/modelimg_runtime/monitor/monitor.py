@@ -77,6 +77,7 @@ class Monitor:
         self._id = restored.replicas[0].id if restored and restored.replicas else uuid.uuid4().hex
         self._memory = Memory(processes, shape, earlier)
         scheme, rows = self._layout.scheme, self.limits.recent_rows // processes
+        self._lives: list[Live] = []
         self._recent = None
         if scheme is not None and rows:
             self._recent = Recent(processes, rows, scheme.width, self.limits.recent_seconds)
@@ -88,7 +89,7 @@ class Monitor:
 
     def live(self, number: int = 0) -> Live:
         """What one process counts with. Call it in that process, once; its successor gets the same number."""
-        return Live(
+        live = Live(
             self.baseline,
             self._layout,
             self._memory.slot(number),
@@ -97,9 +98,16 @@ class Monitor:
             number,
             self._clock,
         )
+        self._lives.append(live)
+        return live
 
     def document(self) -> Document:
-        """What all processes have counted until now, with the last windows, of which the ring has so many."""
+        """What all processes have counted until now, with the last windows, of which the ring has so many.
+
+        What this process answered is all there; what others did, `live.SOON_SECONDS` later.
+        """
+        for live in self._lives:
+            live.flush()
         now, reading = round(self._clock(), 3), self._memory.read()
         layout, seconds = self._layout, self.limits.window_seconds
         oldest = int(now // seconds) - self.limits.windows

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from modelimg_runtime.monitor.memory import Floats
 
 Key = tuple[int, int]
+Words = NDArray[np.uint64]
 _DIGEST: Final = struct.Struct("=QQ")
 _WORD: Final = (1 << 64) - 1
 _HEADER: Final = 1
@@ -49,8 +50,21 @@ class Found:
 
 def key_of(identifier: str, row: int) -> Key:
     """Where a row is looked up: a digest of the request's id, and the row's number added to its second half."""
-    first, second = _DIGEST.unpack(hashlib.blake2b(identifier.encode("utf-8", "replace"), digest_size=16).digest())
+    first, second = _DIGEST.unpack(_digest(identifier))
     return first, (second + row) & _WORD
+
+
+def _keys_of(identifiers: Sequence[str], counts: Sequence[int]) -> tuple[Words, Words]:
+    """Both halves of the keys of so many rows of each request."""
+    halves = np.frombuffer(b"".join(map(_digest, identifiers)), dtype=np.uint64).reshape(-1, 2)
+    if max(counts) == 1:
+        return halves[:, 0], halves[:, 1]
+    rows = np.concatenate([np.arange(count, dtype=np.uint64) for count in counts])
+    return np.repeat(halves[:, 0], counts), np.repeat(halves[:, 1], counts) + rows
+
+
+def _digest(identifier: str) -> bytes:
+    return hashlib.blake2b(identifier.encode("utf-8", "replace"), digest_size=16).digest()
 
 
 class _Slot:
@@ -110,26 +124,28 @@ class Recent:
             times[place] = moment
         header[0] = start + len(predictions)
 
-    def remember_all(self, slot: int, identifier: str, numbers: Floats, now: float) -> None:
+    def remember_all(
+        self, slot: int, identifiers: Sequence[str], counts: Sequence[int], numbers: Floats, now: float
+    ) -> None:
         """The same of many; the oldest predictions are forgotten for them.
 
         Args:
             slot: of the process.
-            identifier: of the request.
-            numbers: shape (n, width).
+            identifiers: of the requests.
+            counts: rows of each of them.
+            numbers: of all their rows. Shape (sum of counts, width).
             now: seconds since 1970.
         """
         mine, rows = self._slots[slot], self.rows
-        skipped = max(0, len(numbers) - rows)
-        first, second = key_of(identifier, skipped)
-        numbers = numbers[skipped:]
+        first, second = _keys_of(identifiers, counts)
+        first, second, numbers = first[-rows:], second[-rows:], numbers[-rows:]
         start, count = int(mine.header[0]), len(numbers)
         begin = start % rows
         places = slice(begin, begin + count) if begin + count <= rows else np.arange(start, start + count) % rows
         mine.times[places] = 0
         mine.numbers[places] = numbers
         mine.first[places] = first
-        mine.second[places] = np.arange(count, dtype=np.uint64) + np.uint64(second)
+        mine.second[places] = second
         mine.times[places] = int(now * 1000)
         mine.header[0] = start + count
 

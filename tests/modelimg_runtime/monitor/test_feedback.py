@@ -283,7 +283,7 @@ def test_a_ring_finds_what_it_was_given_last(show):
         if count < 5:
             recent.remember(slot, f"r{step}", [tuple(row) for row in numbers.tolist()], step)
         else:
-            recent.remember_all(slot, f"r{step}", numbers, step)
+            recent.remember_all(slot, [f"r{step}"], [count], numbers, step)
         known[slot] += [(key_of(f"r{step}", row), tuple(numbers[row].tolist())) for row in range(count)]
     every = {key: numbers for slot in known for key, numbers in known[slot]}
     held = {key: numbers for slot in known for key, numbers in known[slot][-50:]}
