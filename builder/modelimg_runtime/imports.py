@@ -86,7 +86,7 @@ def _predict(folder: Path, port: int) -> None:
     examples = contract.Examples.from_json(open_package(folder).read(contract.EXAMPLES))
     for columns in (example_columns(examples), {}):
         _ask("POST /predict", "application/json", json.dumps({"columns": columns}).encode(), port)
-    for page in ("/", "/docs", "/metrics", "/monitor.json"):
+    for page in ("/", "/docs", "/metrics", "/monitor", "/monitor.json"):
         _ask(f"GET {page}", "text/plain", b"", port)
     _ask("POST /try", "application/x-www-form-urlencoded", b"", port)
     _ask("POST /feedback", "application/json", b'{"label": null}', port)

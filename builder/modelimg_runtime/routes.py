@@ -11,7 +11,7 @@ from modelimg_runtime.asking import REQUEST_ID, Asked, answered, as_json, check_
 from modelimg_runtime.columns import Prediction
 from modelimg_runtime.counters import exposition
 from modelimg_runtime.environment import Settings
-from modelimg_runtime.monitoring import monitor_routes
+from modelimg_runtime.monitoring import monitor_routes, settled
 from modelimg_runtime.protocols import invocations, kserve, native, oip
 from modelimg_runtime.protocols.bodies import CSV, JSON, media_type
 from modelimg_runtime.protocols.extras import NONE, Extras
@@ -196,6 +196,8 @@ async def metrics(request: Request) -> Response:
     state, accept = request.app.state, request.headers.get("accept", "")
     ready: Ready | None = state.service.ready
     labels, monitor = (ready.labels, ready.monitor) if ready else (None, None)
+    if monitor is not None:
+        await settled(request)
     more = monitor.families if monitor else None
     # A thread beside those that predict: metrics are wanted most when these are all busy.
     body, kind = await anyio.to_thread.run_sync(exposition, state.counters.board, labels, accept, more)

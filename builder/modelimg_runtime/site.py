@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FORM = "application/x-www-form-urlencoded"
 _HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
-_LINKS = ("/docs", "/openapi.json", "/info", "/schema", "/metrics", "/livez", "/readyz")
+_LINKS = ("/monitor", "/docs", "/openapi.json", "/info", "/schema", "/metrics", "/livez", "/readyz")
 
 
 def site_routes() -> list[Route]:
@@ -49,7 +49,7 @@ async def docs(request: Request) -> Response:
     def work(_ready: Ready, description: Description) -> Response:
         from modelimg_runtime.pages import docs
 
-        return docs.docs(description, _base(request))
+        return docs.docs(description, base_of(request))
 
     return await _for_people(request, work)
 
@@ -83,13 +83,13 @@ async def attempt(request: Request) -> Response:
 
         nonlocal tried
         description = described(ready, request.app.state.settings)
-        tried = made = Attempt.of(ready, description, body, request.scope[REQUEST_ID], _base(request))
+        tried = made = Attempt.of(ready, description, body, request.scope[REQUEST_ID], base_of(request))
         return Asked(Payload(made.columns), made.answered)
 
     try:
         return await answered(request, parse, inline=False)
     except NotReady:
-        return _loading()
+        return loading()
     except (InputRejected, OutputRejected, PayloadError) as error:
         if tried is None:
             raise
@@ -100,10 +100,11 @@ async def _for_people(request: Request, work: Callable[[Ready, Description], Res
     try:
         return await _page(request, work)
     except NotReady:
-        return _loading()
+        return loading()
 
 
-def _loading() -> Response:
+def loading() -> Response:
+    """Said to people until the model is ready."""
     from modelimg_runtime.pages.frame import loading
 
     return loading()
@@ -130,7 +131,7 @@ def _wants_json(request: Request) -> bool:
     return JSON in accept and "text/html" not in accept
 
 
-def _base(request: Request) -> str:
+def base_of(request: Request) -> str:
     """Address by which the caller came here."""
     host = request.headers.get("host", "")
     return f"{request.url.scheme}://{host if _HOST.fullmatch(host) else 'localhost'}"

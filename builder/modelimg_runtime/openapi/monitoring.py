@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from modelimg_runtime.openapi.paths import operation
-from modelimg_runtime.openapi.responses import json_body, ok, problems
+from modelimg_runtime.openapi.paths import HTML, operation
+from modelimg_runtime.openapi.responses import json_body, ok, problems, text_body
 from modelimg_runtime.openapi.schemas import closed
 from modelimg_runtime.openapi.table import Schema
 
@@ -21,7 +21,7 @@ _WINDOW: Final[Schema] = {
 
 
 def monitoring() -> dict[str, Schema]:
-    """``/monitor.json`` and ``/feedback``."""
+    """``/monitor``, ``/monitor.json`` and ``/feedback``."""
     counts = operation(
         "monitor",
         TAG,
@@ -49,7 +49,28 @@ def monitoring() -> dict[str, Schema]:
             "application/jsonl": {"schema": {"type": "string"}},
         },
     )
-    return {"/monitor.json": {"get": counts}, "/feedback": {"post": feedback}}
+    return {"/monitor": {"get": _page()}, "/monitor.json": {"get": counts}, "/feedback": {"post": feedback}}
+
+
+def _page() -> Schema:
+    """The page for people, whose errors are pages, too."""
+    text = {"type": "string"}
+    shown = [
+        {"name": name, "in": "query", "description": f"{what} to be shown closely.", "required": False, "schema": text}
+        for name, what in (("feature", "An input column"), ("answer", "A prediction, probability or confidence"))
+    ]
+    content = {
+        "200": "A page.",
+        "400": "A page that says that the window is none.",
+        "404": "A page that says that the column is none.",
+        "503": "A page that asks again by itself.",
+    }
+    errors = problems((400, 404, 503))
+    said = {
+        status: {**errors.get(status, ok(words)), "description": words, "content": text_body(HTML, words)}
+        for status, words in content.items()
+    }
+    return operation("monitorPage", TAG, "The same for people", said, parameters=[_WINDOW, *shown])
 
 
 _COUNT: Final[Schema] = {"type": "integer", "minimum": 0}

@@ -15,6 +15,7 @@ from modelimg_runtime.pages.style import STYLE
 
 LINKS: Final = (
     ("/", "Model"),
+    ("/monitor", "Monitor"),
     ("/docs", "API"),
     ("/openapi.json", "OpenAPI"),
     ("/info", "Info"),
@@ -33,7 +34,14 @@ _ICON: Final = (
 
 
 def page(
-    title: str, here: str, main: Node, *, script: str = "", status: int = 200, refresh: int | None = None
+    title: str,
+    here: str,
+    main: Node,
+    *,
+    script: str = "",
+    style: str = "",
+    status: int = 200,
+    refresh: int | None = None,
 ) -> Response:
     """A whole page.
 
@@ -42,6 +50,7 @@ def page(
         here: which of the links it is.
         main: its content.
         script: JavaScript without which the page can be read and used.
+        style: rules of this page alone.
         status: of the answer.
         refresh: seconds after which the browser asks again.
     """
@@ -53,7 +62,7 @@ def page(
         element("meta", http_equiv="refresh", content=refresh) if refresh else None,
         element("title", title),
         element("link", rel="icon", href=_ICON),
-        element("style", Html(STYLE)),
+        element("style", Html(STYLE + style)),
     )
     body = element(
         "body",
@@ -63,15 +72,15 @@ def page(
         element("script", Html(script)) if script else None,
     )
     document = f"<!doctype html>{element('html', head, body, lang='en')}"
-    return Response(document.encode("utf-8", "replace"), status, headers(script), media_type="text/html")
+    return Response(document.encode("utf-8", "replace"), status, headers(script, style), media_type="text/html")
 
 
-def headers(script: str) -> dict[str, str]:
+def headers(script: str, style: str = "") -> dict[str, str]:
     """Headers under which nothing runs and nothing loads but the page's own style and script."""
     scripts = _digest(script) if script else "'none'"
     policy = (
-        f"default-src 'none'; style-src {_digest(STYLE)}; script-src {scripts}; connect-src 'self'; img-src data:; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; style-src {_digest(STYLE + style)}; script-src {scripts}; connect-src 'self'; "
+        "img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
     return {
         "content-security-policy": policy,
