@@ -6,10 +6,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup engine demo test lint types unit integration format benchmark benchmark-serving clean
+.PHONY: help setup engine demo test lint types unit integration format benchmark benchmark-serving benchmark-monitoring clean
 
 help: ## Show this help
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml
 	@scripts/setup $(PYTHON) $(VENV)
@@ -50,6 +50,10 @@ benchmark: setup engine ## Measure builds, images and starts beside other tools
 benchmark-serving: setup ## Measure predictions beside other servers
 	@scripts/test-tools
 	$(BIN)/python -m benchmarks.serving
+
+benchmark-monitoring: setup ## Measure what monitoring costs
+	@scripts/test-tools
+	$(BIN)/python -m benchmarks.monitoring
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

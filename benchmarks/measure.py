@@ -35,7 +35,7 @@ class Row:
     Attributes:
         key: what `benchmarks.targets` and the JSON know it by.
         label: what was measured.
-        unit: ``s``, ``ms``, ``req/s``, ``MB`` (a million bytes), or empty for a count.
+        unit: ``s``, ``ms``, ``µs``, ``req/s``, ``MB`` (a million bytes), ``kB``, ``%``, or empty for a count.
         samples: by the contender's name; a contender that has no such quantity is absent.
         note: what has to be known to compare the figures.
     """

@@ -17,7 +17,7 @@ from benchmarks.measure import OURS, Row, Section, Target
 
 BEGIN = "<!-- figures: written by `{program} --docs` -->"
 END = "<!-- end of figures -->"
-_DIGITS = {"s": 2, "ms": 3, "MB": 1}
+_DIGITS = {"s": 2, "ms": 3, "µs": 2, "MB": 1, "kB": 1, "%": 1}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import signal
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,13 +20,13 @@ from platformdirs import user_cache_path
 from benchmarks import models, report
 from benchmarks.command import alone, publish, some_of
 from benchmarks.measure import Target
-from benchmarks.serving.rounds import Match
+from benchmarks.serving.rounds import Match, failures_of, left_out
 from benchmarks.serving.servers import Constant, Modelimg, Pandera, Pydantic, Server, SlowPath
-from benchmarks.serving.subjects import NAMES, make_subjects
+from benchmarks.serving.subjects import make_subjects
 from benchmarks.serving.targets import targets
 from benchmarks.serving.tools import BentoML, LitServe, MLflow, MLServer, Vetiver
 from benchmarks.serving.venvs import make_venv, numeric, version
-from benchmarks.serving.wrk import check_wrk
+from benchmarks.serving.wrk import check_wrk, wrk_version
 
 _RESULTS = Path(__file__).parent.parent / "results" / "serving.json"
 _PROGRAM = "python -m benchmarks.serving"
@@ -54,8 +53,7 @@ class ServingReport(report.Report):
     @property
     def remarks(self) -> list[str]:
         """Who is missing; the whole reasons are in the JSON."""
-        lines = [f"- {who}: {why.partition('; the end of its log')[0]}" for who, why in self.failures.items()]
-        return ["\n".join(["### Left out", "", *lines])] if lines else []
+        return left_out(self.failures)
 
 
 def main() -> int:
@@ -63,7 +61,7 @@ def main() -> int:
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that servers are ended then too
     check_wrk()
-    facts = report.machine(wrk=_wrk_version())
+    facts = report.machine(wrk=wrk_version())
     with alone():
         subjects = make_subjects(options.work / "subjects")
         pins = models.requirements(subjects[0].package).split()
@@ -74,7 +72,7 @@ def main() -> int:
         for _ in range(options.rounds):
             for match in matches:
                 match.play(options.seconds)
-    failures = {f"{name}, {NAMES[match.subject.key]}": why for match in matches for name, why in match.failures.items()}
+    failures = failures_of(matches)
     everywhere = set.intersection(*(set(match.failures) for match in matches))
     facts |= dict(pin.split("==") for pin in numeric(pins))
     facts |= _versions([server for server in servers if server.name not in everywhere], options.work)
@@ -97,10 +95,6 @@ def _versions(servers: Sequence[Server], work: Path) -> dict[str, str]:
             python = make_venv(work / "venvs", [*server.pins, *server.requirements])
             versions[server.distribution] = version(python, server.distribution)
     return versions
-
-
-def _wrk_version() -> str:
-    return subprocess.run(["wrk", "--version"], capture_output=True, text=True).stdout.split()[1]
 
 
 def _options() -> argparse.Namespace:

@@ -116,6 +116,17 @@ class Match:
         print(f"{NAMES[self.subject.key]}, {text}", file=sys.stderr, flush=True)
 
 
+def failures_of(matches: Sequence[Match]) -> dict[str, str]:
+    """Who failed to serve what → why."""
+    return {f"{name}, {NAMES[match.subject.key]}": why for match in matches for name, why in match.failures.items()}
+
+
+def left_out(failures: Mapping[str, str]) -> list[str]:
+    """A paragraph for a report of who is missing and why, without logs; none where nobody is."""
+    lines = [f"- {who}: {why.partition('; the end of its log')[0]}" for who, why in failures.items()]
+    return ["\n".join(["### Left out", "", *lines])] if lines else []
+
+
 def _visit(server: Server, place: Place, seconds: int) -> dict[str, float]:
     """One start of a server, and everything that is measured of it, by quantity."""
     subject = place.subject

@@ -40,6 +40,11 @@ def check_wrk() -> None:
         raise RuntimeError("the load is made by wrk, which is not installed; on Debian: apt-get install wrk")
 
 
+def wrk_version() -> str:
+    """The version of the program."""
+    return subprocess.run(["wrk", "--version"], capture_output=True, text=True).stdout.split()[1]
+
+
 def load(url: str, bodies: Path, *, connections: int, seconds: int) -> Load:
     """Send requests, each connection its next one as soon as it has the answer.
 

@@ -1,0 +1,149 @@
+"""What counting costs one process: memory of the counters, and time of a row.
+
+Usage: python -m benchmarks.footprint PACKAGE STATE_DIR
+
+It runs in a process of its own, with the packages of an image, and prints JSON. The counts of 24 hours that it leaves
+in the directory are for a server to go on from, so that what it shows is as long as it gets.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import subprocess
+import sys
+import time
+import timeit
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from modelimg_runtime.columns import Prediction
+from modelimg_runtime.monitor import Baseline, Limits, Live, Monitor
+from modelimg_runtime.monitor.layout import Layout
+from modelimg_runtime.monitor.report import identity_of
+from modelimg_runtime.monitor.state import State
+from modelimg_runtime.served import ServedModel, open_served
+
+_ONE, _MANY = 1, 100
+_TIMES: Mapping[int, int] = {_ONE: 5000, _MANY: 1000}
+_HOUR = 3600
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Of one process with 24 windows.
+
+    Attributes:
+        columns: of the input.
+        cells: counters of a window.
+        counters: bytes of all windows at most.
+        remembered: bytes of remembered predictions at most.
+        resident: bytes by which the process grew until each window had counted some rows, with none remembered.
+        one: microseconds of a row that comes alone.
+        many: microseconds of a row that comes with 99 others.
+    """
+
+    columns: int
+    cells: int
+    counters: int
+    remembered: int
+    resident: int
+    one: float
+    many: float
+
+
+def footprint(package: Path, state: Path) -> Footprint:
+    """Count the packed examples in 24 hours, and leave the counts in a directory."""
+    model = open_served(package, fast_path=True)
+    one, many = (_asked(model, rows) for rows in (_ONE, _MANY))
+    baseline = Baseline.of(model.package)
+    clock, limits = _Clock(), Limits()
+    _warm(baseline, one, many)
+    gc.collect()
+    before = _resident()
+    alone = Monitor(baseline, replace(limits, recent_rows=0), clock=clock)
+    _fill(alone, clock, one, many)
+    grown = _resident() - before
+    whole = Monitor(baseline, limits, clock=clock, state=State(state, identity_of(baseline)))
+    live = _fill(whole, clock, one, many)
+    times = [_microseconds(live, asked) for asked in (one, many)]
+    whole.save()
+    cells = Layout(baseline).shape(limits.windows).cells
+    return Footprint(len(baseline.input.columns), cells, alone.bytes, whole.bytes - alone.bytes, grown, *times)
+
+
+def measured(python: Path, package: Path, state: Path) -> Footprint:
+    """The same in a process of its own.
+
+    Args:
+        python: the interpreter, with the packages of an image.
+        package: the model package.
+        state: directory for the counts.
+    """
+    import modelimg_runtime
+
+    roots = [Path(__file__).parents[1], Path(modelimg_runtime.__file__).parents[1]]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, roots))}
+    command: list[str | Path] = [python, "-m", "benchmarks.footprint", package, state]
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True)
+    if ended.returncode:
+        raise RuntimeError(f"{' '.join(map(str, command))} failed:\n{ended.stderr}")
+    return Footprint(**json.loads(ended.stdout))
+
+
+class _Clock:
+    """Stands still, so many hours ago."""
+
+    def __init__(self) -> None:
+        self._now, self.ago = time.time(), 0
+
+    def __call__(self) -> float:
+        return self._now - self.ago * _HOUR
+
+
+def _fill(monitor: Monitor, clock: _Clock, *asked: Prediction) -> Live:
+    """Count in every window of the ring; the last one is that of now."""
+    live = monitor.live()
+    for clock.ago in reversed(range(monitor.limits.windows)):
+        for each in asked:
+            _observe(live, each)
+    return live
+
+
+def _asked(model: ServedModel, rows: int) -> Prediction:
+    """The answer to so many rows, taken from the examples in turn."""
+    examples = model.examples
+    table = [examples.rows[number % len(examples.rows)] for number in range(rows)]
+    columns = zip(*table, strict=True)
+    return model.predict_columns(dict(zip(examples.columns, map(list, columns), strict=True)))
+
+
+def _observe(live: Live, asked: Prediction) -> None:
+    if asked.accepted is None:
+        raise RuntimeError("the prediction does not hold its rows")
+    live.observe(asked.accepted, asked, "request")
+
+
+def _warm(baseline: Baseline, *asked: Prediction) -> None:
+    """Let what every process has be there before memory is measured: count in the bins of one column."""
+    small = replace(baseline, input=replace(baseline.input, columns=baseline.input.columns[:1]))
+    live = Monitor(small).live()
+    for each in asked:
+        _observe(live, each)
+
+
+def _microseconds(live: Live, asked: Prediction) -> float:
+    """Of a row: the best of several repeats, which others on the machine disturb least."""
+    rows = len(asked.predictions)
+    taken = min(timeit.repeat(lambda: _observe(live, asked), number=_TIMES[rows], repeat=5))
+    return taken / _TIMES[rows] / rows * 1e6
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(footprint(Path(sys.argv[1]), Path(sys.argv[2])))))
