@@ -27,6 +27,9 @@ FENCE: Final = 1.5
 """How far the least and the greatest edge are outside of the outermost quantiles, in distances between these: Tukey's
 factor, applied to the range from 5 % to 95 % and not to the quartiles, so that hardly anything is outside."""
 
+ROUNDING: Final = 1e-5
+"""By how much of itself a value may be rounded on its way, as 32-bit floats and ``%.6g`` round, and not be outside."""
+
 _GREATEST: Final = float(np.finfo(np.float64).max)
 _LEAST_SHOWN: Final = 2
 """Rows that must share the least or the largest value even where ``fold_below`` is 1."""
@@ -62,8 +65,8 @@ def number_bins(numbers: Lattice, settings: ProfileSettings) -> NumberBins:
     if not numbers.n:
         return NumberBins((-_GREATEST, _GREATEST))
     low, high = _range(numbers, settings)
-    values, below = numbers.uppers, np.cumsum(numbers.counts)
-    inner = [float(values[position]) for position in _borders(numbers, below, settings.fold_below)]
+    below = np.cumsum(numbers.counts)
+    inner = [_after(numbers, position) for position in _borders(numbers, below, settings.fold_below)]
     return NumberBins((low, *(value for value in inner if low <= value < high and value > -_GREATEST), high))
 
 
@@ -72,6 +75,13 @@ def category_bins(counts: Mapping[str, int], settings: ProfileSettings) -> Categ
     frequent = [(name, count) for name, count in counts.items() if count >= settings.fold_below]
     kept = sorted(frequent, key=lambda pair: (-pair[1], pair[0]))[: settings.top]
     return CategoryBins(tuple(name for name, _ in kept), folded=len(kept) < len(counts))
+
+
+def _after(numbers: Lattice, position: int) -> float:
+    """Halfway from one cell to the next, since callers round: a value belongs to its bin however its last bits come."""
+    value, following = float(numbers.uppers[position]), float(numbers.lowers[position + 1])
+    halfway = value / 2 + following / 2  # halves, because the sum may be no double
+    return halfway if value <= halfway < following else value
 
 
 def _borders(numbers: Lattice, below: Ints, least: int) -> Iterator[int]:
@@ -104,4 +114,4 @@ def _range(numbers: Lattice, settings: ProfileSettings) -> tuple[float, float]:
     lowest, highest = float(numbers.lowers[0]), float(numbers.uppers[-1])
     low = max(inner[0] - reach, 0.0 if lowest >= 0 else -_GREATEST) if shown[0] is None else lowest
     high = min(inner[-1] + reach, 0.0 if highest <= 0 else _GREATEST) if shown[-1] is None else highest
-    return low, high
+    return max(low - ROUNDING * abs(low), -_GREATEST), min(high + ROUNDING * abs(high), _GREATEST)

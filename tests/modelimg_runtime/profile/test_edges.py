@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from modelimg_runtime.contract import ProfileSettings
-from modelimg_runtime.profile.edges import BINS, DISCRETE, category_bins, number_bins, quantiles
+from modelimg_runtime.profile.edges import BINS, DISCRETE, ROUNDING, category_bins, number_bins, quantiles
 from modelimg_runtime.profile.lattice import Lattice
 
 RANDOM = np.random.RandomState(0)
@@ -57,7 +57,8 @@ def test_no_bin_between_the_edges_and_no_shown_quantile_is_of_fewer_rows_than_as
         if value is not None and not (given_settings.min_max and i in (0, 20)):
             assert min((values <= value).sum(), (values >= value).sum()) >= given_settings.fold_below
     if given_settings.min_max:
-        assert (bins.edges[0], bins.edges[-1]) == (values.min(), values.max())
+        assert bins.edges[0] <= values.min() <= values.max() <= bins.edges[-1]
+        assert (bins.edges[0], bins.edges[-1]) == pytest.approx((values.min(), values.max()), rel=2 * ROUNDING)
         assert counts[0] == counts[-2] == 0
 
 
@@ -67,7 +68,8 @@ def test_the_least_and_the_largest_value_are_not_in_a_profile_unless_many_share_
     assert {777.0, -888.0}.isdisjoint([*bins.edges, *quantiles(Lattice.of(values), ProfileSettings())])
     shared = np.concatenate([RANDOM.rand(1000), np.full(10, 777.0)])
     bins, _ = counted(shared, ProfileSettings())
-    assert bins.edges[-1] == quantiles(Lattice.of(shared), ProfileSettings())[-1] == 777.0
+    assert quantiles(Lattice.of(shared), ProfileSettings())[-1] == 777.0
+    assert 777.0 < bins.edges[-1] < 777.01
 
 
 def test_a_single_row_is_no_extreme_that_may_be_shown_even_where_nothing_is_folded():
@@ -89,14 +91,36 @@ def test_a_fence_is_far_outside_and_does_not_pass_zero_where_no_value_does():
 def test_few_different_values_have_a_bin_each():
     values = np.repeat(np.arange(DISCRETE), 10).astype(float)
     bins, counts = counted(values, ProfileSettings())
-    assert bins.edges == (0.0, *map(float, range(DISCRETE)))
+    assert bins.edges[:-1] == (0.0, *(number + 0.5 for number in range(DISCRETE - 1)))
+    assert bins.edges[-1] == pytest.approx((DISCRETE - 1) * (1 + ROUNDING), rel=1e-12)
     assert counts[1:-2].tolist() == [10] * DISCRETE
+
+
+@pytest.mark.parametrize(
+    "rounded",
+    [
+        lambda values: values.astype(np.float32).astype(float),
+        lambda values: np.array([float(f"{value:.6g}") for value in values]),
+        lambda values: values.round(10),
+        lambda values: np.nextafter(values, np.inf),
+        lambda values: np.nextafter(values, -np.inf),
+    ],
+    ids=["float32", "%.6g", "10 decimals", "up", "down"],
+)
+@pytest.mark.parametrize("distinct", [[0.1, 0.7], [1 / 3, 2 / 3, 1.1, 12345.678901], [-0.1, 0.0, 0.3], [-7.7]])
+def test_few_values_that_come_rounded_are_where_they_were(distinct, rounded):
+    values = np.repeat(np.array(distinct), 50)
+    bins, counts = counted(values, ProfileSettings())
+    if rounded(np.zeros(1))[0] < 0:
+        values = values[values != 0]  # which no rounding takes below 0
+        counts = bins.binner("number").counts(values)
+    assert bins.binner("number").counts(rounded(values)).tolist() == counts.tolist()
 
 
 def test_rare_ones_among_few_values_join_their_neighbour():
     values = np.repeat([0.0, 1.0, 2.0, 3.0], [50, 3, 40, 2])
     bins, counts = counted(values, ProfileSettings())
-    assert bins.edges[:2] == (0.0, 0.0)
+    assert bins.edges[:2] == (0.0, 0.5)
     assert len(bins.edges) == 3
     assert counts[1:3].tolist() == [50, 45]
 
@@ -104,7 +128,8 @@ def test_rare_ones_among_few_values_join_their_neighbour():
 @pytest.mark.parametrize(
     ("values", "edges"),
     [
-        (np.full(50, 7.0), (7.0, 7.0)),
+        (np.full(50, 7.0), (7.0 - 7 * ROUNDING, 7.0 + 7 * ROUNDING)),
+        (np.zeros(50), (0.0, 0.0)),
         (np.full(3, 7.0), (-GREATEST, GREATEST)),
         (np.array([]), (-GREATEST, GREATEST)),
         (np.array([1.0, 2.0]), (-GREATEST, GREATEST)),
@@ -128,7 +153,7 @@ def test_the_widest_column_has_finite_edges():
 def test_heavy_ties_leave_fewer_bins():
     values = np.where(RANDOM.rand(1000) < 0.7, 0.0, RANDOM.exponential(size=1000))
     bins, counts = counted(values, ProfileSettings())
-    assert bins.edges[:2] == (0.0, 0.0)
+    assert bins.edges[:2] == (0.0, values[values > 0].min() / 2)
     assert 3 <= len(counts) - 3 < BINS
     assert counts[1] == (values == 0).sum()
 
