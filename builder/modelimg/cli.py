@@ -14,6 +14,7 @@ import typer
 
 from modelimg import __version__
 from modelimg.errors import ModelimgError, UsageError
+from modelimg.monitoring.commands import monitor_app
 
 if TYPE_CHECKING:
     from modelimg.build import BuildOutcome
@@ -32,6 +33,7 @@ base_app = typer.Typer(help="Base images made from Debian's packages.", no_args_
 app.add_typer(base_app, name="base")
 cache_app = typer.Typer(help="What is kept between builds.", no_args_is_help=True)
 app.add_typer(cache_app, name="cache")
+app.add_typer(monitor_app, name="monitor")
 
 
 class EngineName(StrEnum):

@@ -25,6 +25,7 @@
     │   ├── BaseNotFound              1  the engine knows no such base image
     │   └── SandboxUnavailable        1  nothing of the image can be run on this host
     ├── ImageError                    1  an image that cannot be found or read back
+    ├── DocumentError                 1  counts of /monitor.json that cannot be read, or do not add up
     └── CheckFailed                   3  a check said no
         └── GateFailed                3  the packed examples came out differently in the built image
 
@@ -141,6 +142,10 @@ class SandboxUnavailable(EngineError):  # noqa: N818
 
 class ImageError(ModelimgError):
     """An image that cannot be found, or that modelimg did not build."""
+
+
+class DocumentError(ModelimgError):
+    """A document of ``/monitor.json`` that cannot be read, or that does not add up with the others or the package."""
 
 
 class CheckFailed(ModelimgError):  # noqa: N818

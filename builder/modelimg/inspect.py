@@ -137,11 +137,11 @@ def _report(name: ImageName, found: Found) -> ImageReport:
         size=sum(layer.descriptor.size for layer in found.image.layers),
         layers=tuple(map(str, config.diff_ids)),
         labels=dict(sorted(config.run.labels.items())),
-        files=_read_files(name, _package_reader(found.image)),
+        files=_read_files(name, package_reader(found.image)),
     )
 
 
-def _package_reader(image: Image) -> Callable[[str], bytes | None]:
+def package_reader(image: Image) -> Callable[[str], bytes | None]:
     """Reads the model package's files from as few layers as hold it: the model is the last one, others are large."""
     for lowest in reversed(range(len(image.layers))):
         reader = ImageFiles(image.layers[lowest:])
