@@ -24,7 +24,7 @@ from modelimg_runtime.monitor.waiting import Waiting
 
 SOON_SECONDS: Final = 0.01
 """How long a row waits at most until it is counted."""
-_ENOUGH: Final = 256
+_ENOUGH: Final = 1024
 """Rows that are counted before that, since more would not take less time each."""
 _FEW: Final = 6
 """Rows up to which they are placed one by one: NumPy's calls take as long as so many rows."""
@@ -187,8 +187,9 @@ class Live:
         if shares is None:
             return columns + [[None] * len(answers)] * count, None
         numbers = np.empty((count, len(answers)))
-        numbers[: self._scores] = shares.T
-        numbers[self._scores :] = shares.max(axis=1)
+        likely = numbers[: self._scores]
+        likely[:] = shares.T
+        numbers[self._scores :] = likely.max(axis=0)
         if len(self._outputs.numbers) != count:
             return columns + numbers.tolist(), None
         return columns + [()] * count, numbers
