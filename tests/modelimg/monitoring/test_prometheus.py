@@ -179,6 +179,6 @@ def test_the_index_is_that_of_the_merged_replicas(scraped) -> None:
         sides = (np.array(each[:-1], dtype=float) for each in (column.counts, counts.inputs[column.name]))
         expected = psi(*sides)
         assert found[column.name] == pytest.approx(expected, rel=1e-9)
-        assert near[column.name] == pytest.approx(expected, rel=0.02)
+        assert near[column.name] == pytest.approx(expected, rel=0.1)
         # The report puts bins together that are all but empty; test_export shows that both are equal where it does not.
         assert found[column.name] == pytest.approx(report[column.name].psi.value, rel=0.1)
