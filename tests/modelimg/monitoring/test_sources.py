@@ -40,7 +40,9 @@ def test_a_redirect_within_the_host_is_followed(loopback, answer) -> None:
     assert read(loopback.answer("/old", answer(302, headers={"location": "/real"}))) == BODY
 
 
-@pytest.mark.parametrize("data", [BODY, gzip.compress(BODY), gzip.compress(bytes(10**6))])
+@pytest.mark.parametrize(
+    "data", [BODY, gzip.compress(BODY), gzip.compress(bytes(10**6))], ids=["plain", "gzipped", "gzipped zeros"]
+)
 def test_what_is_longer_than_the_limit_is_refused_wherever_it_is(loopback, tmp_path: Path, data: bytes) -> None:
     (tmp_path / "file").write_bytes(data)
     for source in (str(tmp_path / "file"), loopback.answer("/monitor.json", data)):
