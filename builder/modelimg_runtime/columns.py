@@ -17,6 +17,9 @@ class _Absent:
         return "ABSENT"
 
 
+_UNFIT: Final = (struct.error, OverflowError, TypeError, ValueError)
+"""What ``struct.pack`` and the values' own ``__float__`` raise."""
+
 ABSENT: Final = _Absent()
 """Stands in a column where a row of the request has no such key at all, which is not the same as null."""
 
@@ -74,20 +77,25 @@ class Batch:
         made = self.doubles.get(positions)
         if made is None:
             flat = list(chain.from_iterable([self.columns[position] for position in positions]))
-            made = self.doubles[positions] = np.frombuffer(_doubles(flat)).reshape(len(positions), self.rows)
+            made = self.doubles[positions] = np.frombuffer(doubles(flat)).reshape(len(positions), self.rows)
         return made
 
 
-def _doubles(values: Sequence[Any]) -> bytes:
+def doubles(values: Sequence[Any]) -> bytes:
+    """Numbers as 64-bit floats in the machine's order, None as NaN.
+
+    Raises:
+        TypeError: a value is no number, or none that a float can hold.
+    """
     layout = f"{len(values)}d"
     try:
         # Half the time of np.array, which looks at every value to find a type.
         return struct.pack(layout, *values)
-    except struct.error:
+    except _UNFIT:
         pass
     try:
         return struct.pack(layout, *[math.nan if value is None else value for value in values])
-    except struct.error as error:
+    except _UNFIT as error:
         raise TypeError("a value is no number, or none that a float can hold") from error
 
 

@@ -16,11 +16,11 @@ from modelimg_runtime.monitor.counting import Column, Table
 from modelimg_runtime.monitor.counts import ACCEPTED, DUPLICATE, OUTCOMES, UNKNOWN
 from modelimg_runtime.monitor.feedback import NOT_SENT, Label, Outcome, labels_of
 from modelimg_runtime.monitor.layout import ROWS, Layout
-from modelimg_runtime.monitor.memory import Floats, Ints, Slot
+from modelimg_runtime.monitor.memory import Floats, Slot
 from modelimg_runtime.monitor.recent import Found, Key, Recent, key_of
 from modelimg_runtime.monitor.ring import Ring
 from modelimg_runtime.monitor.scheme import LabelRefused, Scheme
-from modelimg_runtime.monitor.waiting import Waiting
+from modelimg_runtime.monitor.waiting import Gathered, Waiting
 
 SOON_SECONDS: Final = 0.01
 """How long a row waits at most until it is counted."""
@@ -86,12 +86,8 @@ class Live:
                 if self._recent is not None:
                     self._recent.remember(self._number, identifier, numbers, now)
         else:
-            counts = self._counts(batch, inputs, prediction)
-            matrix = self._scheme.numbers(answers) if self._scheme else None
-            with self._ring.lock:
-                self._ring.add(counts, now)
-                if self._recent is not None and matrix is not None:
-                    self._recent.remember_all(self._number, [identifier], [batch.rows], matrix, now)
+            doubles, shares = self._floats(batch, inputs), self._shares(prediction)
+            self._count(Gathered(batch.rows, inputs, doubles, answers, shares, [identifier], [batch.rows]), now)
 
     def observe_soon(self, batch: Batch, prediction: Prediction, identifier: str) -> None:
         """The same within `SOON_SECONDS`, together with others. Called on the event loop."""
@@ -111,19 +107,21 @@ class Live:
         """Count what waits to be counted."""
         with self._lock:
             self._full = False
-            if not self._waiting.rows:
-                return
-            seen, now = self._waiting.take(), self._clock()
-            counts = np.zeros(self._layout.feedback, dtype=np.int64)
-            counts[ROWS] = seen.rows
-            self._inputs.counts(seen.columns, counts, seen.numbers)
-            outputs, shares = self._by_output(seen.answers, seen.shares)
-            self._outputs.counts(outputs, counts, shares)
-            matrix = self._scheme.numbers(seen.answers) if self._scheme else None
-            with self._ring.lock:
-                self._ring.add(counts, now)
-                if self._recent is not None and matrix is not None:
-                    self._recent.remember_all(self._number, seen.identifiers, seen.counts, matrix, now)
+            if self._waiting.rows:
+                self._count(self._waiting.take(), self._clock())
+
+    def _count(self, seen: Gathered, now: float) -> None:
+        """Many rows, together."""
+        counts = np.zeros(self._layout.feedback, dtype=np.int64)
+        counts[ROWS] = seen.rows
+        self._inputs.counts(seen.columns, counts, seen.numbers)
+        outputs, shares = self._by_output(seen.answers, seen.shares)
+        self._outputs.counts(outputs, counts, shares)
+        matrix = self._scheme.numbers(seen.answers) if self._scheme else None
+        with self._ring.lock:
+            self._ring.add(counts, now)
+            if self._recent is not None and matrix is not None:
+                self._recent.remember_all(self._number, seen.identifiers, seen.counts, matrix, now)
 
     def _columns(self, batch: Batch) -> Sequence[Column]:
         """The batch's columns in the order of the profile."""
@@ -144,15 +142,6 @@ class Live:
             found += self._inputs.row(values)
             found += self._outputs.row(self._answer(answer, scores))
         return found
-
-    def _counts(self, batch: Batch, inputs: Sequence[Column], prediction: Prediction) -> Ints:
-        """The same of many, as a vector."""
-        counts = np.zeros(self._layout.feedback, dtype=np.int64)
-        counts[ROWS] = batch.rows
-        self._inputs.counts(inputs, counts, self._floats(batch, inputs))
-        outputs, shares = self._by_output(prediction.predictions, self._shares(prediction))
-        self._outputs.counts(outputs, counts, shares)
-        return counts
 
     def _floats(self, batch: Batch, inputs: Sequence[Column]) -> Floats | None:
         """The columns of numbers, where the model made doubles of them as well; None where not all are."""

@@ -7,15 +7,13 @@ others out of the caches of the processor.
 
 from __future__ import annotations
 
-import math
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from modelimg_runtime.columns import Batch, Prediction
+from modelimg_runtime.columns import Batch, Prediction, doubles
 from modelimg_runtime.monitor.memory import Floats
 
 
@@ -26,16 +24,16 @@ class Gathered:
     Attributes:
         rows: how many.
         columns: values of the columns of the input profile; of those of numbers, nothing.
-        numbers: the columns of numbers. Shape (columns of numbers, rows).
+        numbers: the columns of numbers, shape (columns of numbers, rows); None where they stand in ``columns``.
         answers: one for each row.
-        shares: probabilities. Shape (rows, classes); None where the profile has none.
+        shares: probabilities, shape (rows, classes); None where there are none.
         identifiers: of the requests.
         counts: rows of each request.
     """
 
     rows: int
     columns: Sequence[Sequence[Any]]
-    numbers: Floats
+    numbers: Floats | None
     answers: Sequence[Any]
     shares: Floats | None
     identifiers: Sequence[str]
@@ -57,7 +55,6 @@ class Waiting:
     def __init__(self, names: tuple[str, ...], numbers: tuple[int, ...], classes: int) -> None:
         self._names, self._numbers, self._classes = names, numbers, classes
         self._others = [i for i in range(len(names)) if i not in {*numbers}]
-        self._row = struct.Struct(f"{len(numbers)}d")
         self._clear()
 
     def _clear(self) -> None:
@@ -91,14 +88,10 @@ class Waiting:
         columns, shares = batch.columns, prediction.probabilities
         if self._classes and (shares is None or len(shares[0]) != self._classes):
             return False
-        values = [columns[i][0] for i in self._numbers]
         try:
-            packed = self._row.pack(*values)
-        except struct.error:
-            try:
-                packed = self._row.pack(*[math.nan if value is None else value for value in values])
-            except struct.error:
-                return False
+            packed = doubles([columns[i][0] for i in self._numbers])
+        except TypeError:
+            return False
         self._singles.append(packed)
         if self._classes and shares is not None:
             self._share_rows += shares
