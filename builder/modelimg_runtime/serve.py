@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from modelimg_runtime import container
 from modelimg_runtime.activation import inherited_listener, notify_ready
+from modelimg_runtime.allocator import keep_freed_memory
 from modelimg_runtime.environment import Settings
 from modelimg_runtime.errors import SettingRefused, StartRefused
 
@@ -35,6 +36,7 @@ def serve(settings: Settings) -> None:
     # As process 1 of a container, SIGTERM would be ignored until uvicorn takes it, and raised again when it is done.
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, _end)
+    keep_freed_memory()
     configure(settings.log_format, settings.log_level)
     warn_of_memory(settings)
     inherited = inherited_listener(os.environ)

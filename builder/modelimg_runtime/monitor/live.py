@@ -22,10 +22,8 @@ from modelimg_runtime.monitor.ring import Ring
 from modelimg_runtime.monitor.scheme import LabelRefused, Scheme
 from modelimg_runtime.monitor.waiting import Gathered, Waiting
 
-SOON_SECONDS: Final = 0.01
+SOON_SECONDS: Final = 0.025
 """How long a row waits at most until it is counted."""
-_ENOUGH: Final = 1024
-"""Rows that are counted before that, since more would not take less time each."""
 _FEW: Final = 6
 """Rows up to which they are placed one by one: NumPy's calls take as long as so many rows."""
 
@@ -94,7 +92,7 @@ class Live:
         with self._lock:
             empty = self._waiting.rows == 0
             added = self._waiting.add(batch, prediction, identifier)
-            full = self._waiting.rows >= _ENOUGH
+            full = self._waiting.enough
         if not added:
             self.observe(batch, prediction, identifier)
         elif full and not self._full:
@@ -161,11 +159,11 @@ class Live:
         return (*values, max(scores, default=None)) if self._has_confidence else values
 
     def _shares(self, prediction: Prediction) -> Floats | None:
-        """The probabilities that the profile has, shape (rows, classes); None where they are not there."""
+        """The probabilities that the profile has, shape (classes, rows); None where they are not there."""
         found = prediction.answer.probabilities if prediction.answer else None
         if found is None and prediction.probabilities is not None:
             found = np.array(prediction.probabilities, dtype=np.float64)
-        return found if found is not None and found.shape[1] == self._scores else None
+        return found.T if found is not None and found.shape[1] == self._scores else None
 
     def _by_output(self, answers: Sequence[Any], shares: Floats | None) -> tuple[list[Column], Floats | None]:
         """Columns of the output profile; those of numbers as doubles, where that is quick."""
@@ -177,7 +175,7 @@ class Live:
             return columns + [[None] * len(answers)] * count, None
         numbers = np.empty((count, len(answers)))
         likely = numbers[: self._scores]
-        likely[:] = shares.T
+        likely[:] = shares
         numbers[self._scores :] = likely.max(axis=0)
         if len(self._outputs.numbers) != count:
             return columns + numbers.tolist(), None

@@ -59,8 +59,11 @@ def _keys_of(identifiers: Sequence[str], counts: Sequence[int]) -> tuple[Words, 
     halves = np.frombuffer(b"".join(map(_digest, identifiers)), dtype=np.uint64).reshape(-1, 2)
     if max(counts) == 1:
         return halves[:, 0], halves[:, 1]
-    rows = np.concatenate([np.arange(count, dtype=np.uint64) for count in counts])
-    return np.repeat(halves[:, 0], counts), np.repeat(halves[:, 1], counts) + rows
+    sizes = np.array(counts)
+    ends = sizes.cumsum()
+    # From the second half of a request's first row on, they count upwards; unsigned, so that what is too large wraps.
+    firsts = halves[:, 1] - (ends - sizes).astype(np.uint64)
+    return np.repeat(halves[:, 0], sizes), np.repeat(firsts, sizes) + np.arange(ends[-1], dtype=np.uint64)
 
 
 def _digest(identifier: str) -> bytes:
