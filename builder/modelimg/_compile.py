@@ -4,8 +4,8 @@ Called as ``python -c SCRIPT PREFIX [INPUT OUTPUT]``; without files, it reads st
 
 In: frames of a kind byte, two big-endian 32-bit lengths, a name and data. Kind ``S``: the source of the module at the
 absolute path ``name``; kind ``B``: the same, to be compiled bare of docstrings. Kind ``L``: the dotted name of a module
-that may be in the interpreter's standard library, no data. Out: frames of two lengths, the path of a ``.pyc`` file and
-its bytes.
+that may be in the interpreter's standard library, no data; kind ``M``: the same, bare. Out: frames of two lengths, the
+path of a ``.pyc`` file and its bytes.
 
 Any Python from 3.10 can run it. What it writes for a module depends on that module only: no code object outlives its
 frame, because `marshal` marks strings that something else in the process holds, too.
@@ -47,7 +47,7 @@ def main() -> None:
                 write(out, name, compiled(name, data, HASHED, bare=head[:1] == b"B"))
             elif found := find(library, name):
                 path, text = found
-                write(out, path, compiled(path, text, HASHED | CHECKED))
+                write(out, path, compiled(path, text, HASHED | CHECKED, bare=head[:1] == b"M"))
 
 
 def find(library: str, name: str) -> tuple[str, bytes] | None:

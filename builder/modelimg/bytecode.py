@@ -20,6 +20,7 @@ from modelimg.base.resolve import ResolvedBase
 from modelimg.errors import EngineError, SandboxUnavailable
 from modelimg.oci.files import unpack
 from modelimg.plan import BuildPlan, PlannedLayer
+from modelimg.pruning import Pruning
 from modelimg.sandbox import Finished, run_in_rootfs, sandbox_obstacle
 from modelimg.tar import Entry, SliceContent, Spool, make_file
 from modelimg_runtime import contract
@@ -51,7 +52,7 @@ def bytecode_entries(plan: BuildPlan, layer: PlannedLayer, below: Iterable[Entry
         f"{contract.VENV_PATH.lstrip('/')}/lib/python{plan.base.python_minor}/site-packages/",
     )
     sources, rest = select_sources(names, below, prefixes)
-    bare = layer.pruning.docstrings if layer.pruning else ()
+    bare = Bare(prefixes, layer.pruning) if layer.pruning else None
     yield from make_bytecode(plan.base, sources, rest, spool, bare=bare)
 
 
@@ -79,16 +80,36 @@ def select_sources(
 
 
 @dataclass(frozen=True)
+class Bare:
+    """What is compiled without docstrings.
+
+    Attributes:
+        prefixes: folders in which packages are, with a slash at the end.
+        pruning: names the packages.
+    """
+
+    prefixes: tuple[str, ...]
+    pruning: Pruning
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Of the packages."""
+        return tuple(f"{prefix}{package}/" for prefix in self.prefixes for package in self.pruning.docstrings)
+
+
+@dataclass(frozen=True)
 class _Work:
-    """What is to be compiled: source files, those below ``bare`` without docstrings, and names of standard modules."""
+    """What is to be compiled: source files and names of standard modules, as the script has their kinds."""
 
-    sources: Sequence[Entry]
-    standard: Sequence[str]
-    bare: tuple[str, ...]
+    sources: Sequence[tuple[bytes, Entry]]
+    standard: Sequence[tuple[bytes, str]]
 
-    def kind(self, entry: Entry) -> bytes:
-        """How the script is to compile a source."""
-        return b"B" if entry.path.partition("/site-packages/")[2].startswith(self.bare) else b"S"
+    @classmethod
+    def of(cls, sources: Sequence[Entry], standard: Sequence[str], bare: Bare | None) -> _Work:
+        folders, library = (bare.folders, bare.pruning.standard_docstrings) if bare else ((), False)
+        kinds = [b"B" if entry.path.startswith(folders) else b"S" for entry in sources]
+        kind = b"M" if library else b"L"
+        return cls([*zip(kinds, sources, strict=True)], [(kind, name) for name in standard])
 
 
 def make_bytecode(
@@ -97,7 +118,7 @@ def make_bytecode(
     standard: Sequence[str],
     spool: Spool,
     *,
-    bare: Sequence[str] = (),
+    bare: Bare | None = None,
     processes: int | None = None,
 ) -> Iterator[Entry]:
     """Compile modules with a base's interpreter.
@@ -107,7 +128,7 @@ def make_bytecode(
         sources: of modules; their paths are those in the image.
         standard: names of modules that may be in the interpreter's standard library; others are passed over.
         spool: keeps the byte code.
-        bare: packages in ``site-packages`` whose docstrings are left out.
+        bare: of what docstrings are left out; None for nothing.
         processes: that share the work; one for each CPU by default. The result does not depend on it.
 
     Returns:
@@ -118,7 +139,7 @@ def make_bytecode(
         EngineError: it failed, or what it wrote makes no sense.
     """
     obstacle = _sandbox_obstacle(base)
-    work = _Work(sources, standard, tuple(f"{package}/" for package in bare))
+    work = _Work.of(sources, standard, bare)
     with tempfile.TemporaryDirectory(prefix="modelimg-") as name:
         folder = Path(name)
         if obstacle is None:
@@ -201,21 +222,21 @@ def _check_finished(base: ResolvedBase, done: Finished) -> None:
 
 def _write_inputs(work: _Work, folder: Path, count: int) -> list[Path]:
     """One file of work for each process: the largest sources first, each to the one that has the least."""
-    shares: list[list[Entry]] = [[] for _ in range(count)]
+    shares: list[list[tuple[bytes, Entry]]] = [[] for _ in range(count)]
     sizes = [0] * count
-    for entry in sorted(work.sources, key=lambda entry: (-entry.size, entry.path)):
+    for kind, entry in sorted(work.sources, key=lambda each: (-each[1].size, each[1].path)):
         least = sizes.index(min(sizes))
-        shares[least].append(entry)
+        shares[least].append((kind, entry))
         sizes[least] += entry.size
     paths = [folder / f"{number}.in" for number in range(count)]
     for number, path in enumerate(paths):
         with path.open("wb") as stream:
-            for entry in shares[number]:
+            for kind, entry in shares[number]:
                 assert entry.content is not None  # noqa: S101 - `select_sources` gives files only
                 with entry.content.open() as content:
-                    _write_frame(stream, work.kind(entry), f"/{entry.path}", content.read(entry.size))
-            for name in work.standard[number::count]:
-                _write_frame(stream, b"L", name, b"")
+                    _write_frame(stream, kind, f"/{entry.path}", content.read(entry.size))
+            for kind, name in work.standard[number::count]:
+                _write_frame(stream, kind, name, b"")
     return paths
 
 

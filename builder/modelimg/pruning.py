@@ -38,6 +38,7 @@ class Pruning:
         symbols: what no loader reads in shared objects: 12 of the 14 MB of uvloop are debug information.
         shared: libraries that two wheels bring under the same name with the same bytes become links to the first.
         docstrings: packages whose byte code has none: 9 of 42 MB. NumPy is not among them: it asserts what its own say.
+        standard_docstrings: nor has that of the standard library, which Python itself can do without (``-OO``).
     """
 
     folders: tuple[str, ...] = ("tests",)
@@ -71,7 +72,8 @@ class Pruning:
     stubs: bool = True
     symbols: bool = True
     shared: bool = True
-    docstrings: tuple[str, ...] = ("pandas", "scipy", "sklearn")
+    docstrings: tuple[str, ...] = ("modelimg_runtime", "narwhals", "pandas", "pandera", "pydantic", "scipy", "sklearn")
+    standard_docstrings: bool = True
 
     def dropped(self, paths: Sequence[str], read: Callable[[str], bytes]) -> frozenset[str]:
         """Which files of one wheel are left out.

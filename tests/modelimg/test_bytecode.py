@@ -18,7 +18,7 @@ import modelimg_runtime
 from compiling import NAMES, SETS, frame, read_entries
 from modelimg.base.deb import resolve_debian_base
 from modelimg.base.resolve import ResolvedBase
-from modelimg.bytecode import bytecode_entries, bytecode_obstacle, make_bytecode, select_sources
+from modelimg.bytecode import Bare, bytecode_entries, bytecode_obstacle, make_bytecode, select_sources
 from modelimg.errors import EngineError, LayerError
 from modelimg.fetch import Fetcher
 from modelimg.oci.blob import LAYER, Descriptor, FileBlob
@@ -92,16 +92,18 @@ def test_how_the_work_is_shared_out_changes_no_byte(
     assert read_entries(list(make_bytecode(bookworm, shuffled, names, spool, processes=processes))) == made
 
 
-@pytest.mark.parametrize("package", ["", "/sklearn"], ids=["as it is", "bare of docstrings"])
+@pytest.mark.parametrize("pruning", [None, Pruning()], ids=["as it is", "bare of docstrings"])
 def test_what_was_compiled_before_changes_nothing_in_a_newer_python(
-    package: str, fetcher: Fetcher, spool: Spool
+    pruning: Pruning | None, fetcher: Fetcher, spool: Spool
 ) -> None:
     trixie = resolve_debian_base("deb:trixie", Platform("linux", "amd64"), fetcher)
-    site = SITE.replace("3.11", "3.13") + package
-    before, sets = make_text(f"{site}/names.py", NAMES + "#" * 1000), make_text(f"{site}/sets.py", SETS)
-    together = read_entries(list(make_bytecode(trixie, [sets, before], [], spool, processes=1)))
-    assert list(together) == [f"{CACHE}/{site}/{name}.cpython-313.pyc" for name in ("names", "sets")]  # in this order
-    assert read_entries(list(make_bytecode(trixie, [sets], [], spool))).items() <= together.items()
+    site = SITE.replace("3.11", "3.13")
+    bare, package = Bare((f"{site}/",), pruning) if pruning else None, f"{site}/sklearn"
+    before, sets = make_text(f"{package}/names.py", NAMES + "#" * 1000), make_text(f"{package}/sets.py", SETS)
+    together = read_entries(list(make_bytecode(trixie, [sets, before], [], spool, bare=bare, processes=1)))
+    expected = [f"{CACHE}/{package}/{name}.cpython-313.pyc" for name in ("names", "sets")]  # in this order
+    assert list(together) == expected
+    assert read_entries(list(make_bytecode(trixie, [sets], [], spool, bare=bare))).items() <= together.items()
 
 
 @pytest.fixture
@@ -313,14 +315,22 @@ def test_a_planned_layer_is_made_of_the_packages_list(write_package, bookworm: R
 
 def test_only_the_packages_that_are_named_lose_their_docstrings(bookworm: ResolvedBase, spool: Spool) -> None:
     text = '"""A docstring to be found."""\n'
-    names = [
-        f"{SITE}/numpy/a.py",
-        f"{SITE}/scipy/a.py",
-        f"{SITE}/other/numpy/a.py",
-        "modelimg/runtime/a.py",
-    ]
-    sources = [make_text(name, text) for name in names]
-    made = read_entries(list(make_bytecode(bookworm, sources, [], spool, bare=["numpy", "scipy"])))
-    kept = {path for path, data in made.items() if b"A docstring to be found." in data}
-    assert len(made) == 4
-    assert kept == {path for path in made if "/other/numpy/" in path or "/runtime/" in path}
+    bare = [f"{SITE}/numpy/a.py", f"{SITE}/scipy/a.py", "modelimg/runtime/own/a.py"]
+    kept = [f"{SITE}/other/numpy/a.py", f"{SITE}/own.py", f"{SITE}/scipy2/a.py", "modelimg/code/numpy/a.py"]
+    sources = [make_text(name, text) for name in bare + kept]
+    what = Bare((f"{SITE}/", "modelimg/runtime/"), Pruning(docstrings=("numpy", "scipy", "own")))
+    made = read_entries(list(make_bytecode(bookworm, sources, [], spool, bare=what)))
+    found = {path for path, data in made.items() if b"A docstring to be found." in data}
+    assert len(made) == len(bare + kept)
+    assert found == {f"{CACHE}/{path.removesuffix('.py')}.cpython-311.pyc" for path in kept}
+
+
+@pytest.mark.parametrize("standard", [True, False])
+def test_the_standard_library_loses_its_docstrings_where_the_plan_says_so(
+    standard: bool, bookworm: ResolvedBase, spool: Spool
+) -> None:
+    bare = Bare((), Pruning(standard_docstrings=standard))
+    [data] = read_entries(list(make_bytecode(bookworm, [], ["json.decoder"], spool, bare=bare))).values()
+    assert (b"Simple JSON" in data) != standard
+    [whole] = read_entries(list(make_bytecode(bookworm, [], ["json.decoder"], spool))).values()
+    assert b"Simple JSON" in whole
