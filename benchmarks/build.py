@@ -31,7 +31,7 @@ from benchmarks.contenders.tools import BentoML, MLflow
 from benchmarks.images import LayerSize
 from benchmarks.measure import OURS, Section, Target
 from benchmarks.registry import check_registry
-from benchmarks.targets import FLOOR, NO_BYTE_CODE, targets
+from benchmarks.targets import FLOOR, NO_BYTE_CODE, PLAIN, PLAIN_NO_BYTE_CODE, targets
 
 HERE = Path(__file__).parent
 STAND_IN = "modelimg-bench/python:3.11-slim"
@@ -77,6 +77,7 @@ class Contenders:
         tools: BentoML and MLflow.
         docker_engine: ours, in the daemon; nobody or one.
         ours: the embedded engine, with byte code and without.
+        plain: the same with layers as a daemon keeps them, not compressed.
         extras: further variants of it, which only rebuild.
     """
 
@@ -85,6 +86,7 @@ class Contenders:
     tools: tuple[BentoML | MLflow, ...]
     docker_engine: tuple[DockerEngine, ...]
     ours: tuple[Embedded, Embedded]
+    plain: tuple[Embedded, Embedded]
     extras: tuple[Embedded, ...]
 
     @classmethod
@@ -96,6 +98,10 @@ class Contenders:
             tools=tuple(tool(site) for key, tool in (("bentoml", BentoML), ("mlflow", MLflow)) if key not in without),
             docker_engine=() if "docker-engine" in without else (DockerEngine(site),),
             ours=(Embedded(site, OURS), Embedded(site, NO_BYTE_CODE, bytecode="none")),
+            plain=(
+                Embedded(site, PLAIN, compression="none"),
+                Embedded(site, PLAIN_NO_BYTE_CODE, bytecode="none", compression="none"),
+            ),
             extras=(
                 Embedded(site, f"{OURS}, into the daemon", to="daemon"),
                 Embedded(site, f"{OURS}, with its gate", gate=True),
@@ -105,7 +111,7 @@ class Contenders:
     @property
     def building(self) -> tuple[Contender, ...]:
         """Who builds cold."""
-        return (self.pip, *self.uvs, *self.tools, *self.docker_engine, *self.ours)
+        return (self.pip, *self.uvs, *self.tools, *self.docker_engine, *self.ours, *self.plain)
 
     @property
     def shown(self) -> tuple[Contender, ...]:

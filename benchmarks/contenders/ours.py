@@ -83,6 +83,7 @@ class Embedded(Modelimg):
         site: where to build.
         name: how reports call it.
         bytecode: of the modules that the model imports, in the image or not.
+        compression: of the layers; a daemon's have none.
         gate: replay the packed examples.
         to: ``archive`` writes an ``oci-archive:``, ``daemon`` loads into the daemon.
     """
@@ -93,11 +94,12 @@ class Embedded(Modelimg):
         name: str,
         *,
         bytecode: Literal["imported", "none"] = "imported",
+        compression: Literal["gzip", "none"] = "gzip",
         gate: bool = False,
         to: Literal["archive", "daemon"] = "archive",
     ) -> None:
-        options = ("--engine", "embedded", "--bytecode", bytecode, "--gate" if gate else "--no-gate")
-        super().__init__(site, name, options)
+        options = ("--engine", "embedded", "--bytecode", bytecode, "--compression", compression)
+        super().__init__(site, name, (*options, "--gate" if gate else "--no-gate"))
         self._to = to
 
     @property
