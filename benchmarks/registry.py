@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
 import subprocess
 import time
 import urllib.request
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from benchmarks.ports import free_port
 
 _MANIFESTS = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
 _UPLOAD = re.compile(r'"(POST|PATCH|PUT) /v2/\S+/blobs/uploads/')
@@ -36,9 +37,7 @@ class Registry:
     """
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.host = f"127.0.0.1:{probe.getsockname()[1]}"
+        self.host = f"127.0.0.1:{free_port()}"
         self._folder, self._log = folder, folder / "log"
 
     def __enter__(self) -> Self:

@@ -76,7 +76,7 @@ def serve_and_reload(package: Path, host: str, port: int, report: Report) -> int
         EngineError: the port cannot be listened on.
     """
     folder = package.absolute()
-    with _listening(host, port) as listener, _stoppable() as stopped, tempfile.TemporaryDirectory() as aside:
+    with _listener(host, port) as listener, _stoppable() as stopped, tempfile.TemporaryDirectory() as aside:
         servers = _Servers(listener, Path(aside), stopped)
         seen = _fingerprint(folder)
         current = servers.start(folder)
@@ -215,16 +215,13 @@ def _received(told: socket.socket) -> bool:
     return False
 
 
-@contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
+def _listener(host: str, port: int) -> socket.socket:
     try:
-        listener = socket.create_server((host, port), backlog=_BACKLOG)
+        return socket.create_server((host, port), backlog=_BACKLOG)
     except OSError as error:
         raise EngineError(
             f"{host}:{port} cannot be listened on: {error.strerror}", hint="--host and --port name another address"
         ) from error
-    with listener:
-        yield listener
 
 
 @contextmanager

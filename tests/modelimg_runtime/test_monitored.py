@@ -6,9 +6,7 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
-import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -22,35 +20,18 @@ from modelimg_runtime.errors import SettingRefused
 from modelimg_runtime.monitor import Document
 
 
-@contextmanager
-def serving(package, tools_env=None, wait=60.0):
-    """The server in a process of its own."""
-    environ = {**os.environ, "MODELIMG_MODEL_DIR": str(package), "MODELIMG_HOST": "127.0.0.1", **(tools_env or {})}
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "modelimg_runtime", "serve"],
-        env={**environ, "PORT": str(port)},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30)
-    try:
-        until = time.monotonic() + wait
-        while True:
-            try:
-                if client.get("/readyz").status_code == 200:
-                    break
-            except httpx.TransportError:
-                pass
-            assert process.poll() is None, process.stderr.read()
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        yield client, process
-    finally:
-        client.close()
-        process.terminate()
-        process.communicate(timeout=40)
+@pytest.fixture
+def serving(tools, breast_cancer):
+    """The packed model in a process of its own, with a client, once it is ready."""
+
+    @contextmanager
+    def serve(**environ):
+        with tools.server_of(breast_cancer, **environ) as server:
+            server.wait_for("/readyz")
+            with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=30) as client:
+                yield client, server.process
+
+    return serve
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +56,10 @@ def document(client, window="total"):
     return Document.from_json(answer.content)
 
 
-def test_rows_of_every_protocol_are_counted_once_and_alike_on_both_paths(breast_cancer, examples):
+def test_rows_of_every_protocol_are_counted_once_and_alike_on_both_paths(serving, examples):
     found = []
     for fast in ("on", "off"):
-        with serving(breast_cancer, {"MODELIMG_FAST_PATH": fast}) as (client, _):
+        with serving(MODELIMG_FAST_PATH=fast) as (client, _):
             accepted = ask_everywhere(client, examples)
             counts = document(client).counts()
             labels = [{"prediction_id": "mine", "row": 2, "label": examples["predictions"][2]}]
@@ -110,8 +91,8 @@ def ask_everywhere(client, examples):
 
 
 @pytest.mark.parametrize("workers", ["1", "3"])
-def test_four_clients_at_once_are_counted_exactly_and_so_are_their_labels(breast_cancer, examples, workers):
-    with serving(breast_cancer, {"MODELIMG_WORKERS": workers}) as (client, _):
+def test_four_clients_at_once_are_counted_exactly_and_so_are_their_labels(serving, examples, workers):
+    with serving(MODELIMG_WORKERS=workers) as (client, _):
         outcomes = []
 
         def work(number):
@@ -142,10 +123,10 @@ def test_four_clients_at_once_are_counted_exactly_and_so_are_their_labels(breast
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_counts_survive_a_restart(breast_cancer, examples, workers, tmp_path):
+def test_counts_survive_a_restart(serving, examples, workers, tmp_path):
     settings = {"MODELIMG_STATE_DIR": str(tmp_path / "state"), "MODELIMG_WORKERS": workers}
     for life in (1, 2):
-        with serving(breast_cancer, settings) as (client, process):
+        with serving(**settings) as (client, process):
             for _ in range(6):
                 send(client, examples, 5)
             assert document(client).counts().rows == 30 * life
@@ -155,9 +136,9 @@ def test_counts_survive_a_restart(breast_cancer, examples, workers, tmp_path):
     assert Document.from_json(path.read_bytes()).counts().rows == 60
 
 
-def test_a_worker_that_is_killed_loses_nothing_that_it_counted(breast_cancer, examples, tmp_path):
+def test_a_worker_that_is_killed_loses_nothing_that_it_counted(serving, examples, tmp_path):
     settings = {"MODELIMG_STATE_DIR": str(tmp_path), "MODELIMG_WORKERS": "2"}
-    with serving(breast_cancer, settings) as (client, process):
+    with serving(**settings) as (client, process):
         for _ in range(10):
             send(client, examples, 3)
         assert document(client).counts().rows == 30
@@ -177,8 +158,8 @@ def test_a_worker_that_is_killed_loses_nothing_that_it_counted(breast_cancer, ex
             assert document(other).counts().rows == 33
 
 
-def test_it_can_be_switched_off(breast_cancer, examples):
-    with serving(breast_cancer, {"MODELIMG_MONITOR": "off"}) as (client, _):
+def test_it_can_be_switched_off(serving, examples):
+    with serving(MODELIMG_MONITOR="off") as (client, _):
         send(client, examples, 1)
         for answer in (client.get("/monitor.json"), client.post("/feedback", json={"prediction": 1, "label": 1})):
             assert answer.status_code == 404
@@ -187,8 +168,8 @@ def test_it_can_be_switched_off(breast_cancer, examples):
         assert "modelimg_feature_values" not in client.get("/metrics").text
 
 
-def test_faults_of_callers_are_problems(breast_cancer):
-    with serving(breast_cancer) as (client, _):
+def test_faults_of_callers_are_problems(serving):
+    with serving() as (client, _):
         for answer, status in (
             (client.get("/monitor.json?window=soon"), 400),
             (client.post("/feedback", content=b"{", headers={"content-type": "application/json"}), 400),
@@ -215,10 +196,10 @@ def test_settings_that_cannot_be_are_refused(name, value):
         Settings.from_environ({name: value})
 
 
-def test_its_routes_are_described_where_it_is_there(breast_cancer):
-    with serving(breast_cancer) as (client, _):
+def test_its_routes_are_described_where_it_is_there(serving):
+    with serving() as (client, _):
         paths = client.get("/openapi.json").json()["paths"]
         assert (list(paths["/feedback"]), list(paths["/monitor.json"])) == (["post"], ["get"])
         assert client.get("/docs").status_code == 200
-    with serving(breast_cancer, {"MODELIMG_MONITOR": "off"}) as (client, _):
+    with serving(MODELIMG_MONITOR="off") as (client, _):
         assert not {"/feedback", "/monitor.json"} & client.get("/openapi.json").json()["paths"].keys()

@@ -92,6 +92,9 @@ def pack(
     _check_names(name, version, metadata or {})
     own = find_code(code, folder)
     job = _Job(
+        name=name,
+        version=version,
+        metadata=dict(sorted((metadata or {}).items())),
         root=folder,
         out=Path(out),
         platforms=_platforms(platforms),
@@ -113,22 +116,7 @@ def pack(
     with writing_package(job.out, overwrite=overwrite) as fresh, importable(own):
         packed, tables, contracts = _write_contents(fresh, job, model)
         settings = _image_settings(fresh, job.image, folder)
-        manifest = contract.PackageManifest(
-            name=name,
-            version=version,
-            model=packed.file,
-            task=packed.task,
-            python=platform.python_version(),
-            platforms=tuple(map(str, job.platforms)),
-            schemas={side: each.reference for side, each in contracts.items()},
-            image=settings,
-            files=file_digests(fresh),
-            classes=packed.classes,
-            target=_target_name(tables[TRAIN]),
-            code_modules=job.allowed.code,
-            metadata=dict(sorted((metadata or {}).items())),
-        )
-        _write_manifest(fresh, manifest)
+        _write_manifest(fresh, _manifest(fresh, job, settings, packed, tables, contracts))
     return read_package(job.out)
 
 
@@ -136,6 +124,9 @@ def pack(
 class _Job:
     """What was asked for, checked as far as that needs no model."""
 
+    name: str
+    version: str
+    metadata: Mapping[str, str]
     root: Path
     out: Path
     platforms: tuple[Platform, ...]
@@ -278,6 +269,32 @@ def _needs(model: PackedModel, job: _Job, contracts: Mapping[str, PackedSchema],
         modules={**modules_of_code(imports(python), locker.installed), **modules_of_globals(model.file.globals)},
         code=tuple(module.name for module in job.own),
         extra=tuple(sorted({*(line for each in contracts.values() for line in each.extra), *asked})),
+    )
+
+
+def _manifest(
+    folder: Path,
+    job: _Job,
+    settings: contract.ImageSettings,
+    model: PackedModel,
+    splits: Mapping[str, Split],
+    contracts: Mapping[str, PackedSchema],
+) -> contract.PackageManifest:
+    """What the package says of itself, of the files that are in the folder."""
+    return contract.PackageManifest(
+        name=job.name,
+        version=job.version,
+        model=model.file,
+        task=model.task,
+        python=platform.python_version(),
+        platforms=tuple(map(str, job.platforms)),
+        schemas={side: each.reference for side, each in contracts.items()},
+        image=settings,
+        files=file_digests(folder),
+        classes=model.classes,
+        target=_target_name(splits[TRAIN]),
+        code_modules=job.allowed.code,
+        metadata=job.metadata,
     )
 
 

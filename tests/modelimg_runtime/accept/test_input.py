@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer
 
+import lanes
 from modelimg_runtime.accept import InputTest, NotCompiled, rules_of
 from modelimg_runtime.columns import ABSENT
 from modelimg_runtime.validation import load_schema
@@ -81,7 +82,7 @@ def cases(draw):
     return schema, {name: request[name] for name in draw(st.permutations(names))}, draw(st.booleans())
 
 
-def test_what_is_accepted_is_accepted_by_pandera_with_the_same_values(lanes, show):
+def test_what_is_accepted_is_accepted_by_pandera_with_the_same_values(show):
     counts = Counter()
 
     @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -127,7 +128,7 @@ PENGUIN = {
 }
 
 
-def test_the_penguins_contract_is_compiled(lanes):
+def test_the_penguins_contract_is_compiled():
     document = penguins_document()
     test = InputTest(rules_of(document))
     for row in (PENGUIN, {**PENGUIN, "sex": "female"}, dict(reversed(PENGUIN.items()))):
@@ -145,7 +146,7 @@ def test_the_penguins_contract_is_compiled(lanes):
         *(("sex", value) for value in ("Male", "", 0, math.nan, False)),
     ],
 )
-def test_a_penguin_with_one_bad_value_is_left_to_pandera_which_refuses_it(lanes, name, value):
+def test_a_penguin_with_one_bad_value_is_left_to_pandera_which_refuses_it(name, value):
     document = penguins_document()
     test, row = InputTest(rules_of(document)), {**PENGUIN, name: value}
     assert test.row(row) is None
@@ -154,7 +155,7 @@ def test_a_penguin_with_one_bad_value_is_left_to_pandera_which_refuses_it(lanes,
     assert lanes.frame_of(lanes.loaded(document), {key: [cell] for key, cell in row.items()}) is None
 
 
-def test_thirty_floats_are_accepted_as_the_data_set_has_them(lanes):
+def test_thirty_floats_are_accepted_as_the_data_set_has_them():
     data = load_breast_cancer(as_frame=True).data
     schema = pa.DataFrameSchema(
         {name: pa.Column("float64", C.ge(0)) for name in data.columns}, strict=True, ordered=True
@@ -169,7 +170,7 @@ def test_thirty_floats_are_accepted_as_the_data_set_has_them(lanes):
     assert test.columns({**request, "mean area": [*request["mean area"][:-1], -5e-324]}) is None
 
 
-def test_requests_that_are_no_columns_or_no_row_are_not_accepted(lanes):
+def test_requests_that_are_no_columns_or_no_row_are_not_accepted():
     test = InputTest(rules_of(lanes.document_of(pa.DataFrameSchema({"x": pa.Column(float)}))))
     for columns in ({}, [], [1.0], "x", {"y": [1.0]}, {"x": 1.0}, {"x": "1"}, {"x": {}}, {"x": []}, {"x": None}):
         assert test.columns(columns) is None

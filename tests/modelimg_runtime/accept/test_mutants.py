@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import lanes
+
 ROWS = [
     ("upper bound left out", "<= {name} <= {constants(rule.highest)}", "<= {name} < {constants(rule.highest)}"),
     ("lower bound left out", "{constants(rule.lowest)} <= {name} <=", "{constants(rule.lowest)} < {name} <="),
@@ -132,7 +134,7 @@ def finds(question, answers) -> bool:
         return False
 
 
-def test_every_seeded_fault_is_found_by_the_table(questions, lanes, package_folder, tmp_path, monkeypatch, show):
+def test_every_seeded_fault_is_found_by_the_table(questions, package_folder, tmp_path, monkeypatch, show):
     monkeypatch.syspath_prepend(tmp_path)
     # Most faults are met early in this order: shuffled, but what is asked of few schemas first.
     shuffled = random.Random(20).sample(questions, len(questions))
@@ -146,7 +148,7 @@ def test_every_seeded_fault_is_found_by_the_table(questions, lanes, package_fold
     assert not survivors
 
 
-def test_the_package_without_a_fault_survives(questions, lanes, package_folder, tmp_path, monkeypatch):
+def test_the_package_without_a_fault_survives(questions, package_folder, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     answers = lanes.Answers(mutated(tmp_path, package_folder, len(MUTANTS), "rows.py", "import math", "import math"))
     assert not any(answers.wrong(question) for question in questions)

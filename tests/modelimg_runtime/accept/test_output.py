@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import lanes
 from modelimg_runtime.accept import OutputTest, rules_of
 
 C = pa.Check
@@ -48,7 +49,7 @@ def answers(draw):
     return class_schema(labels, dtype, draw(st.sampled_from([1e-6, 1e-9, 0.01])), **options), columns
 
 
-def test_what_is_accepted_of_answers_is_accepted_by_pandera(lanes, show):
+def test_what_is_accepted_of_answers_is_accepted_by_pandera(show):
     counts = Counter()
 
     @settings(max_examples=120, deadline=None)
@@ -73,7 +74,7 @@ def test_what_is_accepted_of_answers_is_accepted_by_pandera(lanes, show):
 
 
 @pytest.mark.parametrize("rows", [1, 60])
-def test_a_sum_at_the_edge_of_its_tolerance_is_left_to_pandera(lanes, rows):
+def test_a_sum_at_the_edge_of_its_tolerance_is_left_to_pandera(rows):
     schema = class_schema(["a", "b"], tolerance=2.0**-20)
     test, loaded = OutputTest(rules_of(lanes.document_of(schema))), lanes.loaded(lanes.document_of(schema))
     for off, accepted in ((2.0**-20, False), (2.0**-20 * (1 - 1e-6), True), (-(2.0**-20), False), (0.0, True)):
@@ -87,7 +88,7 @@ def test_a_sum_at_the_edge_of_its_tolerance_is_left_to_pandera(lanes, rows):
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_rounding_of_many_probabilities_never_decides(lanes, order):
+def test_rounding_of_many_probabilities_never_decides(order):
     """Sums whose last bits depend on the order in which they are added up, just inside and outside of the tolerance."""
     labels = [f"c{i}" for i in range(40)]
     document = lanes.document_of(class_schema(labels, tolerance=1e-11))
@@ -105,7 +106,7 @@ def test_rounding_of_many_probabilities_never_decides(lanes, order):
     assert 0 < accepted < 41
 
 
-def test_two_outputs_of_a_regressor_are_accepted(lanes):
+def test_two_outputs_of_a_regressor_are_accepted():
     schema = pa.DataFrameSchema({f"prediction_{i}": pa.Column("float64") for i in range(2)}, strict=True)
     test = OutputTest(rules_of(lanes.document_of(schema)))
     predictions = np.array([[1.0, -1.0], [2.0, -2.0]])

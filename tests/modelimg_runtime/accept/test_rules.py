@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import array as arrow_array
 
+import lanes
 from modelimg_runtime import accept
 from modelimg_runtime.accept import InputTest, NotCompiled, OutputTest, rules_of
 from modelimg_runtime.accept.patterns import shared_pattern
@@ -161,7 +162,7 @@ def test_options_of_a_check_that_change_its_meaning_are_not_compiled(key, value)
 
 
 @pytest.mark.parametrize("minimal", [True, False])
-def test_options_that_only_change_the_report_are_compiled(lanes, minimal):
+def test_options_that_only_change_the_report_are_compiled(minimal):
     checks = [C.gt(0, error="too small", name="positive", n_failure_cases=1), C.gt(1), C.lt(9, ignore_na=True)]
     column = pa.Column(float, checks, title="X", description="An x.", report_duplicates="exclude_first", unique=True)
     schema = pa.DataFrameSchema({"x": column}, name="n", title="t", description="d", unique_column_names=True)
@@ -300,7 +301,7 @@ def test_a_sum_is_compiled_for_outputs_only():
         InputTest(rules)
 
 
-def test_a_key_that_pandera_may_come_to_know_is_not_compiled_wherever_it_stands(lanes):
+def test_a_key_that_pandera_may_come_to_know_is_not_compiled_wherever_it_stands():
     column = pa.Column(float, [C.gt(0), C.in_range(0, 5, error="e")], nullable=True)
     twice = pa.Column("str", [C.str_length(1, 5), C.str_length(2, 3)])
     schema = pa.DataFrameSchema({"x": column, "y": twice}, checks=[C.rows_sum_to_one(tol=1e-6)], strict=True)

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
+import pandas as pd
+
+import lanes
 from modelimg_runtime.accept import InputTest, rules_of
 from modelimg_runtime.accept.table import FEW_ROWS
 
 
-def test_every_compiled_check_agrees_with_pandera_on_every_edge_value(questions, lanes, show):
+def test_every_compiled_check_agrees_with_pandera_on_every_edge_value(questions, show):
     answers = lanes.Answers()
     wrong = [question for question in questions if answers.wrong(question)]
     assert not wrong, "\n".join(map(str, wrong[:20]))
@@ -17,7 +20,7 @@ def test_every_compiled_check_agrees_with_pandera_on_every_edge_value(questions,
     assert left < len(questions) / 50
 
 
-def test_what_is_accepted_has_the_values_of_the_frame(questions, lanes, show):
+def test_what_is_accepted_has_the_values_of_the_frame(questions, show):
     answers = lanes.Answers()
     accepted = defaultdict(list)
     for question in questions:
@@ -29,7 +32,7 @@ def test_what_is_accepted_has_the_values_of_the_frame(questions, lanes, show):
         test, frame = InputTest(rules_of(document)), lanes.frame_of(lanes.loaded(document), {"x": values})
         many = -(-(FEW_ROWS + 1) // len(values))
         assert lanes.same_values(
-            test.columns({"x": values * many}), lanes.pd.concat([frame] * many, ignore_index=True), document
+            test.columns({"x": values * many}), pd.concat([frame] * many, ignore_index=True), document
         )
         for start, value in enumerate(values):
             batches = [test.row({"x": value}), test.columns({"x": [value]})]

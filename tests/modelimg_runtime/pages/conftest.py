@@ -25,7 +25,7 @@ from modelimg.pack.model import PackedModel
 from modelimg.pack.profiles import profile_parts
 from modelimg_runtime import contract
 from modelimg_runtime.columns import Batch, Prediction
-from modelimg_runtime.monitor import Baseline, Limits, Monitor
+from modelimg_runtime.monitor import Baseline, Monitor
 
 PENGUINS = Path(__file__).parents[3] / "examples/penguins/penguins.csv"
 EVIL = "<script>window.hacked=1</script>\"'><img src=x onerror=window.hacked=1>"
@@ -174,4 +174,4 @@ def watching(tools: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(scope="session")
 def make() -> SimpleNamespace:
     """Parts of the above, since test modules cannot import a conftest."""
-    return SimpleNamespace(EVIL=EVIL, NAMES=NAMES, Limits=Limits, wide_model=wide_model, model_of=model_of)
+    return SimpleNamespace(EVIL=EVIL, NAMES=NAMES, wide_model=wide_model, model_of=model_of)
