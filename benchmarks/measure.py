@@ -24,8 +24,21 @@ class Samples:
 
     @property
     def spread(self) -> tuple[float, float]:
-        """The least and the greatest."""
+        """What is shown of it: the least and the greatest."""
         return min(self.values), max(self.values)
+
+
+@dataclass(frozen=True)
+class Slices(Samples):
+    """Values of many short slices of time. A single one may be anything, so their spread is that of the middle half."""
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """The first and the third quartile."""
+        if len(self.values) < 2:
+            return super().spread
+        first, _, third = statistics.quantiles(self.values, n=4, method="inclusive")
+        return first, third
 
 
 @dataclass(frozen=True)

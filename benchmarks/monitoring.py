@@ -1,6 +1,6 @@
-"""What monitoring costs: the same server with it and without it, in one run; memory of the counters; their pages.
+"""What monitoring costs: the same server with it and without it, slice by slice; memory of the counters; their pages.
 
-Usage: python -m benchmarks.monitoring [--rounds N] [--seconds N] [--docs PAGE]
+Usage: python -m benchmarks.monitoring [--rounds N] [--pairs N] [--seconds N] [--docs PAGE]
 
 Both take turns under the same load, for the models of `benchmarks.serving`. The exit code is 1 where a server could not
 be started, answered otherwise than scikit-learn, or refused a request.
@@ -9,33 +9,27 @@ be started, answered otherwise than scikit-learn, or refused a request.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
-from platformdirs import user_cache_path
 
 from benchmarks import models, report
-from benchmarks.command import alone, publish
-from benchmarks.measure import OURS, Row, Samples, Section, Target
+from benchmarks.command import alone
+from benchmarks.measure import OURS, Row, Section, Slices, Target
+from benchmarks.pairs import SIZES, Paired
 from benchmarks.reading import Monitored, Reading, make_wide, sections_of
-from benchmarks.serving.rounds import Match, failures_of, left_out
+from benchmarks.serving.rounds import failures_of
+from benchmarks.serving.run import MatchReport, begin, finish, option_parser, play_all
 from benchmarks.serving.servers import Modelimg, Place
-from benchmarks.serving.subjects import BATCH, NAMES, make_subjects
+from benchmarks.serving.subjects import NAMES, make_subjects
 from benchmarks.serving.venvs import make_venv
-from benchmarks.serving.wrk import check_wrk, wrk_version
 
 OFF = f"{OURS}, monitoring off"
 
-_RESULTS = Path(__file__).parent / "results" / "monitoring.json"
 _PROGRAM = "python -m benchmarks.monitoring"
 _KEPT = 0.9
 _PER_COLUMN = 5.0
 """kB of counters: twice what 24 arrays with 13 bins for each column take, since the answers are counted as well."""
-_THROUGHPUT = {"one-throughput": "one row", "batch-throughput": f"{BATCH} rows"}
-_LATENCY = {"one-p50": "one row", "batch-p50": f"{BATCH} rows"}
+_COMPARED = {"throughput": "Throughput", "processor": "Processor time of a request", "p50": "Latency (p50)"}
 
 
 class Unmonitored(Modelimg):
@@ -48,79 +42,56 @@ class Unmonitored(Modelimg):
         return {**super().environment(place, port), "MODELIMG_MONITOR": "off"}
 
 
-@dataclass(frozen=True)
-class MonitoringReport(report.Report):
-    """A whole run.
-
-    Attributes:
-        failures: who was left out of which model's figures, and why.
-    """
-
-    failures: Mapping[str, str]
+class MonitoringReport(MatchReport):
+    """A whole run."""
 
     @property
     def targets(self) -> list[Target]:
         """What the run is held against."""
         return [*_throughput(self.rows), *_memory(self.rows)]
 
-    @property
-    def remarks(self) -> list[str]:
-        """Who is missing; the whole reasons are in the JSON."""
-        return left_out(self.failures)
-
 
 def main() -> int:
     """Train, pack, measure, report."""
     options = _options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that servers are ended then too
-    check_wrk()
-    facts = report.machine(wrk=wrk_version())
+    facts = begin()
     with alone():
         subjects = make_subjects(options.work / "subjects")
         wide = make_wide(options.work / "subjects" / "wide", subjects[0].package / models.LOCK)
         pins = models.requirements(subjects[0].package).split()
-        python = make_venv(options.work / "venvs", pins)
-        matches = [Match(subject, [Monitored(pins), Unmonitored(pins)], options.work) for subject in subjects]
-        places = options.work / "places" / "monitoring"
+        servers = [Monitored(pins), Unmonitored(pins)]
+        matches = [Paired(subject, servers, options.work, pairs=options.pairs) for subject in subjects]
+        play_all(matches, options.rounds, options.seconds)
+        python, places = make_venv(options.work / "venvs", pins), options.work / "places" / "monitoring"
         readings = [Reading(Place(subject, python, places / subject.key)) for subject in (subjects[0], wide)]
-        for match in matches:
-            match.rehearse()
         for _ in range(options.rounds):
-            for match in matches:
-                match.play(options.seconds)
             for reading in readings:
                 reading.play(pins)
     loads = [section for match in matches for section in match.sections()]
     sections = [*kept(matches), *loads, *sections_of(readings)]
-    failures = failures_of(matches)
-    found = MonitoringReport(report.today(), " ".join([_PROGRAM, *sys.argv[1:]]), facts, sections, failures)
-    publish(found, options.results, options.docs, _PROGRAM)
-    return 1 if failures else 0
+    command = " ".join([_PROGRAM, *sys.argv[1:]])
+    found = MonitoringReport(report.today(), command, facts, sections, failures_of(matches))
+    return finish(found, options, _PROGRAM)
 
 
-def kept(matches: Sequence[Match]) -> Iterator[Section]:
-    """Throughput and latency with monitoring in per cent of those without, round by round."""
-    for title, labels in (("Throughput", _THROUGHPUT), ("Latency", _LATENCY)):
+def kept(matches: Sequence[Paired]) -> Iterator[Section]:
+    """What is had with monitoring, in per cent of what is had without, pair by pair."""
+    for quantity, title in _COMPARED.items():
         rows = []
-        for quantity, label in labels.items():
-            found = {NAMES[match.subject.key]: _shares(match.values.get(quantity, {})) for match in matches}
-            samples = {name: Samples(shares) for name, shares in found.items() if shares}
-            rows.append(Row(f"kept-{quantity}", label, "%", samples))
-        yield Section(f"{title} with monitoring, of that without, round by round", tuple(rows))
-
-
-def _shares(values: Mapping[str, Sequence[float]]) -> tuple[float, ...]:
-    """Of the values of each round; empty where one of the two was not there in all of them."""
-    on, off = values.get(OURS, ()), values.get(OFF, ())
-    return tuple(100 * one / other for one, other in zip(on, off, strict=True)) if len(on) == len(off) else ()
+        for size, label in SIZES.items():
+            found = {NAMES[match.subject.key]: match.ratios(f"{size}-{quantity}") for match in matches}
+            samples = {name: Slices(tuple(100 * share for share in shares)) for name, shares in found.items() if shares}
+            rows.append(Row(f"kept-{size}-{quantity}", label, "%", samples))
+        yield Section(f"{title} with monitoring, of that without, pair by pair", tuple(rows))
 
 
 def _throughput(rows: Mapping[str, Row]) -> Iterator[Target]:
-    for model, name in NAMES.items():
-        for quantity in _THROUGHPUT:
-            row = rows.get(f"{model}-{quantity}")
-            if row and (ratio := row.ratio(OURS, OFF)):
-                yield Target(f"{name}: {row.label}: {OURS} ÷ {OFF}", _KEPT, ratio, least=True)
+    found = [row for size in SIZES if (row := rows.get(f"kept-{size}-throughput"))]
+    for name in NAMES.values():
+        for row in found:
+            if samples := row.samples.get(name):
+                label = f"{name}: throughput, {row.label}: {OURS} ÷ {OFF}"
+                yield Target(label, _KEPT, samples.median / 100, least=True)
 
 
 def _memory(rows: Mapping[str, Row]) -> Iterator[Target]:
@@ -130,12 +101,8 @@ def _memory(rows: Mapping[str, Row]) -> Iterator[Target]:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog=_PROGRAM, description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5, help="values of each quantity")
-    parser.add_argument("--seconds", type=int, default=4, help="of each load")
-    parser.add_argument("--work", type=Path, default=user_cache_path("modelimg-benchmarks"), help="folder to keep")
-    parser.add_argument("--results", type=Path, default=_RESULTS, help="JSON file to write")
-    parser.add_argument("--docs", type=Path, help="page whose figures are replaced")
+    parser = option_parser("monitoring", (__doc__ or "").partition("\n")[0], rounds=4, seconds=1)
+    parser.add_argument("--pairs", type=int, default=4, help="of loads with monitoring and without, in each round")
     return parser.parse_args()
 
 

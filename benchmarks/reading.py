@@ -30,8 +30,11 @@ _WIDE, _ROWS = 300, 2000
 _READS = 10
 _MAPPED = "8 bytes × counters × (windows + 2), for each worker; what was never counted in costs nothing"
 _RESIDENT = (
-    "resident memory after rows in each of 24 windows, with what is compiled of the bins, and no predictions remembered"
+    "resident memory after rows in each of 24 windows, and after as many have waited together as can, with what is "
+    "compiled of the bins, and no predictions remembered"
 )
+_WAITS = "as a server does it: 100 requests of one row, or ten of 100 rows, wait and are counted together"
+_AT_ONCE = "as where a model is too slow for the event loop, and each request is counted in its thread"
 _QUANTITIES: Mapping[str, Sequence[tuple[str, str, str, str, Callable[[Footprint], float]]]] = {
     "Memory of a worker's counters": (
         ("cells", "counters of a window", "", "", lambda it: it.cells),
@@ -41,8 +44,10 @@ _QUANTITIES: Mapping[str, Sequence[tuple[str, str, str, str, Callable[[Footprint
         ("remembered", "100,000 remembered predictions", "MB", "", lambda it: it.remembered / 1e6),
     ),
     "Counting": (
-        ("one", "a row that comes alone", "µs", "", lambda it: it.one),
-        ("many", "each row of 100", "µs", "", lambda it: it.many),
+        ("one", "a row that comes alone", "µs", _WAITS, lambda it: it.one),
+        ("many", "each row of 100", "µs", _WAITS, lambda it: it.many),
+        ("one-at-once", "alone, at once", "µs", _AT_ONCE, lambda it: it.one_at_once),
+        ("many-at-once", "of 100, at once", "µs", _AT_ONCE, lambda it: it.many_at_once),
     ),
 }
 """Title of a section → key, label, unit and note of its rows, and what they are of a footprint."""

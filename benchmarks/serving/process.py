@@ -16,13 +16,15 @@ from typing import Any
 
 from benchmarks.ports import free_port
 from benchmarks.serving.servers import Place, Server
-from benchmarks.serving.subjects import Table
+from benchmarks.serving.subjects import Subject, Table
 
 _DEADLINE_SECONDS = 90
 _PAUSE_SECONDS = 0.005
 _REQUEST_SECONDS = 10
 _END_SECONDS = 15
 _LOG_LINES = 15
+_SCHEDULED = 2
+"""``CPUCLOCK_SCHED``: how `clock_getcpuclockid(3)` numbers the clocks of processes on Linux."""
 _JSON = {"content-type": "application/json"}
 
 
@@ -60,6 +62,20 @@ class Running:
         answer = _ask(self.port, self.server.path, body(self.server, table))
         if not self.server.constant:
             _compare(self.server, table, answer)
+
+    def check_all(self, subject: Subject) -> None:
+        """Ask for all predictions of a subject.
+
+        Raises:
+            ServerFailed: they are not scikit-learn's.
+        """
+        for tables in subject.requests.values():
+            for table in tables:
+                self.check(table)
+
+    def processor(self) -> float:
+        """Seconds that the process and its descendants have had of the processors, as user and in the kernel."""
+        return sum(map(_processor, _tree(self.process.pid)))
 
     def memory(self) -> int:
         """Bytes of the process and its descendants, what several share counted once (proportional set size)."""
@@ -206,6 +222,14 @@ def _pss(pid: int) -> int:
     except OSError:
         return 0  # it has ended since
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+
+
+def _processor(pid: int) -> float:
+    """The sum of ``utime`` and ``stime`` of ``/proc/PID/stat``, in nanoseconds rather than hundredths of a second."""
+    try:
+        return time.clock_gettime((~pid << 3) | _SCHEDULED)
+    except OSError:
+        return 0.0  # it has ended since
 
 
 def _tail(log: Path) -> str:

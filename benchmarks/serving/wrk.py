@@ -23,11 +23,13 @@ class Load:
         p50: median milliseconds of a request.
         p99: the 99th percentile.
         throughput: requests per second.
+        requests: that were answered.
     """
 
     p50: float
     p99: float
     throughput: float
+    requests: int
 
 
 def check_wrk() -> None:
@@ -84,4 +86,4 @@ def parse(output: str) -> Load:
     seconds = figures["microseconds"] / 1e6
     if not figures["requests"]:
         raise ServerFailed(f"it answered nothing in a load of {seconds:.1f} s; --seconds makes it longer")
-    return Load(figures["p50"] / 1e3, figures["p99"] / 1e3, figures["requests"] / seconds)
+    return Load(figures["p50"] / 1e3, figures["p99"] / 1e3, figures["requests"] / seconds, figures["requests"])

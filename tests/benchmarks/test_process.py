@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -74,6 +75,22 @@ def test_a_server_is_running_from_its_first_prediction_on(place, behaviour):
 def test_memory_is_that_of_the_whole_tree(place):
     with running(Doubling(), place, RIGHT) as it:
         assert it.memory() > 30_000_000
+
+
+def test_its_time_of_the_processor_grows_while_it_answers_and_is_none_when_it_has_ended(place):
+    with running(Doubling(), place, RIGHT) as it:
+        before = it.processor()
+        for _ in range(20):
+            it.check(RIGHT)
+        assert it.processor() > before > 0
+    assert it.processor() == 0
+
+
+def test_its_time_of_the_processor_is_that_of_its_children_as_well(place):
+    server = Doubling()
+    with running(server, place, RIGHT) as it:
+        own, its_childs = (time.clock_gettime((~pid << 3) | 2) for pid in (it.process.pid, server.child))
+        assert it.processor() >= own + its_childs > own
 
 
 def test_all_of_its_processes_end_with_it(place):

@@ -20,7 +20,7 @@ def _printed(**changed: int) -> str:
 
 
 def test_figures_are_milliseconds_and_requests_per_second():
-    assert parse(_printed()) == Load(p50=0.127, p99=1.5, throughput=4000)
+    assert parse(_printed()) == Load(p50=0.127, p99=1.5, throughput=4000, requests=8000)
 
 
 @pytest.mark.parametrize("name", ["refused", "broken"])
