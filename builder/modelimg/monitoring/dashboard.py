@@ -188,8 +188,11 @@ def _answers(baseline: Baseline) -> Iterator[Panel]:
     if LIVE_METRICS.get(baseline.task):
         yield lines(
             "Performance, of labelled rows",
-            "With labels from /feedback, beside the packed split.",
+            "With labels from /feedback, beside the packed split: the mean of the replicas, and the outermost ends of "
+            "their intervals of 95 %. These do not add up; modelimg monitor merge has the interval of all together.",
             Query(f"avg by (metric) ({_of('modelimg_performance')})", "{{metric}}"),
+            Query(f"min by (metric) ({_of('modelimg_performance_low')})", "{{metric}}, lowest"),
+            Query(f"max by (metric) ({_of('modelimg_performance_high')})", "{{metric}}, highest"),
             Query(f"max by (metric) ({_of('modelimg_performance_packed')})", "{{metric}}, at packing"),
         )
     yield lines(

@@ -11,6 +11,7 @@ from modelimg_runtime.drift.special import normal_quantile
 from modelimg_runtime.drift.thresholds import Thresholds
 from modelimg_runtime.monitor import Baseline
 from modelimg_runtime.monitor.performance import ERRORS
+from modelimg_runtime.monitor.scheme import LABELS
 
 WARNING, CRITICAL = "warning", "critical"
 RECORDED, ALERTS = "modelimg-recorded", "modelimg-alerts"
@@ -20,8 +21,7 @@ LIVE_METRICS: Final = {"classification": ("accuracy", "f1_macro"), "regression":
 STEP: Final = "5m"
 """How often is recorded; a window of a day is then the sum of 288 numbers, of however many replicas."""
 DAY: Final = "1d"
-_LABELS: Final = 200
-"""Labels below which nothing is said of the performance."""
+_MOST: Final = {True: "least", False: "most"}
 
 
 @dataclass(frozen=True)
@@ -177,25 +177,28 @@ def _drift(baseline: Baseline, job: str) -> Iterator[Alert]:
 
 
 def _performance(baseline: Baseline, job: str) -> Iterator[Alert]:
-    """Worse than the packed interval. A server's own interval is not exposed, so enough labels are asked for."""
+    """A replica's interval lies wholly beyond the packed one.
+
+    Intervals of replicas do not add up, so each is looked at by itself.
+    """
     own = equals("job", job)
-    labels = f"sum by (job) ({series('modelimg_feedback_total', own, equals('outcome', 'accepted'))}) >= {_LABELS}"
+    accepted = series("modelimg_feedback_total", own, equals("outcome", "accepted"))
     for name in LIVE_METRICS.get(baseline.task, ()):
         if (packed := baseline.output.metrics.get(name)) is None:
             continue
-        live = series("modelimg_performance", own, equals("metric", name))
-        worse = (
-            f"max by (job, metric) ({live}) > {packed.high!r}"
-            if name in ERRORS
-            else (f"min by (job, metric) ({live}) < {packed.low!r}")
-        )
+        less = name in ERRORS
+        end = series(f"modelimg_performance_{'low' if less else 'high'}", own, equals("metric", name))
+        known = f"{end}\n  and on (job, instance) {accepted} >= {LABELS}"
+        limit = f"> {packed.high!r}" if less else f"< {packed.low!r}"
         yield Alert(
             f"ModelimgPerformanceWorse{name.title().replace('_', '')}",
-            f"{worse}\n  and on (job) {labels}",
+            f"{'max' if less else 'min'} by (job, metric) (\n  {known}\n) {limit}",
             "1h",
             CRITICAL,
-            '{{ $labels.metric }} of {{ $labels.job }} is {{ printf "%.4g" $value }}, worse than at packing',
-            f"At packing it was {packed.value:.4g}, between {packed.low:.4g} and {packed.high:.4g} at 95 %.",
+            f'{{{{ $labels.metric }}}} of {{{{ $labels.job }}}} is {{{{ printf "%.4g" $value }}}} at {_MOST[less]}, '
+            "worse than at packing",
+            f"At packing it was {packed.value:.4g}, between {packed.low:.4g} and {packed.high:.4g} at 95 %; "
+            "the interval of a replica's labelled rows lies beyond that.",
         )
 
 

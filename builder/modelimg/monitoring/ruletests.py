@@ -15,7 +15,9 @@ from modelimg_runtime.drift.statistics import psi
 from modelimg_runtime.drift.thresholds import Thresholds
 from modelimg_runtime.monitor import Baseline
 from modelimg_runtime.monitor.performance import ERRORS
+from modelimg_runtime.monitor.scheme import LABELS
 from modelimg_runtime.profile.column import ColumnProfile
+from modelimg_runtime.profile.output import Estimate
 
 _MINUTES: Final = 360
 """Length of the series."""
@@ -57,6 +59,7 @@ def test_file(baseline: Baseline, job: str, rules: str) -> dict[str, Any]:
             _test(
                 baseline, job, "nobody asks", [_line("modelimg_info", job, "1x360")], {"ModelimgNoRows": [Fired({})]}
             ),
+            *_performances(baseline, job),
             *_shifts(baseline, job),
         ],
     }
@@ -111,12 +114,18 @@ def _calm(baseline: Baseline, job: str) -> list[dict[str, str]]:
     for what, histogram in histograms(baseline).items():
         for labels, column in _columns(baseline, what)[:_CALM_COLUMNS]:
             found += _counted(histogram, job, labels, column, column.counts)
-    metrics = baseline.output.metrics.items()
-    found += [_line("modelimg_performance", job, _constant(one.value), metric=name) for name, one in metrics]
+    for name, one in baseline.output.metrics.items():
+        found += _measured(job, _INSTANCES[0], name, one)
     return found
 
 
-def _healthy(job: str, instance: str) -> Iterator[dict[str, str]]:
+def _measured(job: str, instance: str, name: str, one: Estimate) -> Iterator[dict[str, str]]:
+    """A metric of a replica's labelled rows, with its interval."""
+    for end, value in (("", one.value), ("_low", one.low), ("_high", one.high)):
+        yield _line(f"modelimg_performance{end}", job, _constant(value), metric=name, instance=instance)
+
+
+def _healthy(job: str, instance: str, labels: str = f"0+1x{_MINUTES}") -> Iterator[dict[str, str]]:
     on = {"instance": instance}
     yield _line("up", job, "1x360", **on)
     yield _line("modelimg_info", job, "1x360", **on)
@@ -127,7 +136,7 @@ def _healthy(job: str, instance: str) -> Iterator[dict[str, str]]:
     yield _line("modelimg_requests_total", job, _growing(99), route="/predict", code="200", **on)
     yield _line("modelimg_requests_total", job, _growing(1), route="/predict", code="500", **on)
     yield _line("modelimg_requests_total", job, _growing(50), route="/readyz", code="503", **on)
-    yield _line("modelimg_feedback_total", job, _growing(1), outcome="accepted", **on)
+    yield _line("modelimg_feedback_total", job, labels, outcome="accepted", **on)
     for bound in ("0.01", "+Inf"):
         yield _line("modelimg_request_duration_seconds_bucket", job, _growing(100), route="/predict", le=bound, **on)
 
@@ -159,19 +168,53 @@ def _trouble(baseline: Baseline, job: str) -> list[dict[str, str]]:
         ),
         _line("modelimg_feedback_total", job, _growing(1), outcome="accepted", **on),
     ]
-    for name, value in _bad_metrics(baseline).items():
-        found.append(_line("modelimg_performance", job, _constant(value), metric=name, **on))
+    for name, one in _bad_metrics(baseline).items():
+        found += _measured(job, _INSTANCES[0], name, one)
     if baseline.input.columns:
         found.append(_line("modelimg_feature_drifted", job, "1x360", feature=baseline.input.columns[0].name, **on))
     return found
 
 
-def _bad_metrics(baseline: Baseline) -> dict[str, float]:
-    """Metric → a value that is worse than its packed interval; exact to four digits."""
-    return {
-        name: float(np.ceil(one.high) + 1) if name in ERRORS else float(np.floor(one.low) - 1)
-        for name, one in baseline.output.metrics.items()
+def _bad_metrics(baseline: Baseline) -> dict[str, Estimate]:
+    """Metric → an interval that is wholly worse than the packed one; its nearer end is exact to four digits."""
+    found = {}
+    for name, one in baseline.output.metrics.items():
+        least, most = float(np.floor(one.low)) - 1, float(np.ceil(one.high)) + 1
+        found[name] = Estimate(most + 1, most, most + 2) if name in ERRORS else Estimate(least - 1, least - 2, least)
+    return found
+
+
+def _fired_metrics(baseline: Baseline) -> dict[str, list[Fired]]:
+    """Of those, the alerts, which say the nearer end."""
+    found = {}
+    for name, one in _bad_metrics(baseline).items():
+        value = f"{one.low if name in ERRORS else one.high:.4g}"
+        found[f"ModelimgPerformanceWorse{name.title().replace('_', '')}"] = [Fired({"metric": name}, value)]
+    return found
+
+
+def _performances(baseline: Baseline, job: str) -> Iterator[dict[str, Any]]:
+    """Metrics that are worse: by chance, by too few labels, and of one replica."""
+    bad, packed = _bad_metrics(baseline), baseline.output.metrics
+    if not bad:
+        return
+    # A worse value, but an interval that reaches the packed one.
+    wide = {
+        name: Estimate(one.value, min(one.low, packed[name].low), max(one.high, packed[name].high))
+        for name, one in bad.items()
     }
+    few, enough = f"{LABELS - 1}x{_MINUTES}", f"{LABELS}x{_MINUTES}"
+    cases: tuple[tuple[str, Mapping[str, Estimate], str, Mapping[str, Sequence[Fired]]], ...] = (
+        ("metrics whose intervals reach the packed ones fire nothing", wide, enough, {}),
+        ("metrics of too few labels fire nothing", bad, few, {}),
+        ("metrics of one replica that are worse", bad, enough, _fired_metrics(baseline)),
+    )
+    for words, estimates, labels, fired in cases:
+        one, other = _INSTANCES
+        given = [*_healthy(job, one, labels), *_healthy(job, other, enough)]
+        for name, estimate in estimates.items():
+            given += [*_measured(job, one, name, estimate), *_measured(job, other, name, packed[name])]
+        yield _test(baseline, job, words, given, fired)
 
 
 def _troubled(baseline: Baseline) -> dict[str, list[Fired]]:
@@ -184,8 +227,7 @@ def _troubled(baseline: Baseline) -> dict[str, list[Fired]]:
         "ModelimgDown": [Fired(down)],
         "ModelimgRestarts": [Fired(down, "3")],
     }
-    for name, value in _bad_metrics(baseline).items():
-        fired[f"ModelimgPerformanceWorse{name.title().replace('_', '')}"] = [Fired({"metric": name}, f"{value:.4g}")]
+    fired |= _fired_metrics(baseline)
     if baseline.input.columns:
         fired["ModelimgFeatureDrifted"] = [Fired({"feature": baseline.input.columns[0].name})]
         fired["ModelimgManyColumnsDrifted"] = [Fired({}, "50%")]

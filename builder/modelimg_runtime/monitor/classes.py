@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from modelimg_runtime.monitor.scheme import LABELS, Added, Floats, LabelRefused, Sums, Truth, normal, several, share
+from modelimg_runtime.profile.binner import Binner
 from modelimg_runtime.profile.bins import CategoryBins
 from modelimg_runtime.profile.column import ColumnProfile
 from modelimg_runtime.profile.output import Estimate
@@ -55,7 +56,7 @@ class Classes:
 
     def truth(self, label: Any) -> Truth:
         """The class's number."""
-        return (_class_of(self._binner.one(label), self._allowed),)
+        return (_class_of(self._binner, label, self._allowed),)
 
     def added(self, predicted: Truth, truth: Truth) -> Added:
         """See `Scheme`."""
@@ -137,7 +138,7 @@ class Labels:
         """See `Scheme`."""
         values = several(label, self.width)
         return tuple(
-            _class_of(binner.one(value), allowed)
+            _class_of(binner, value, allowed)
             for binner, allowed, value in zip(self._binners, self._allowed, values, strict=True)
         )
 
@@ -162,7 +163,9 @@ def _names(profile: ColumnProfile) -> tuple[tuple[str, ...], int]:
     return (*bins.categories, "<other>"), len(bins.categories) if bins.folded else len(bins.categories) - 1
 
 
-def _class_of(place: int, allowed: int) -> float:
+def _class_of(binner: Binner, label: Any, allowed: int) -> float:
+    # An array or an object is no class; the text of one that is nested deeply cannot even be made.
+    place = math.inf if isinstance(label, (list, dict)) else binner.one(label)
     if place > allowed:
         raise LabelRefused("the label is none of the model's classes")
     return float(place)

@@ -15,10 +15,12 @@ BODIES: Final = (JSON, *JSON_LINES)
 """Media types of a body."""
 MOST_NAMED: Final = 1000
 """Labels that are refused by their number and reason; the others are counted."""
+LONGEST_ID: Final = 256
+"""Characters of a prediction id."""
+MOST_ROWS: Final = 2**40
+"""More than any request has."""
 
 _FIELDS: Final = frozenset({"prediction_id", "row", "label", "prediction"})
-_LONGEST_ID: Final = 256
-_MOST_ROWS: Final = 2**40
 
 
 class _None:
@@ -96,7 +98,7 @@ def labels_of(items: Iterable[Any], outcome: Outcome) -> Iterator[tuple[int, Lab
             outcome.refuse(number, reason)
         else:
             identifier, row = item.get("prediction_id"), item.get("row", 0)
-            yield number, Label(identifier, row, item["label"], item.get("prediction", NOT_SENT))
+            yield number, Label(identifier, int(row), item["label"], item.get("prediction", NOT_SENT))
 
 
 def _line(number: int, line: bytes) -> Any:
@@ -116,8 +118,9 @@ def _fault(item: Any) -> str | None:
     identifier, row = item.get("prediction_id"), item.get("row", 0)
     if identifier is None and "prediction" not in item:
         return "it lacks prediction_id, or prediction as it was answered"
-    if identifier is not None and not (type(identifier) is str and 0 < len(identifier) <= _LONGEST_ID):
+    if identifier is not None and not (type(identifier) is str and 0 < len(identifier) <= LONGEST_ID):
         return "prediction_id is a text of 1 to 256 characters"
-    if type(row) is not int or not 0 <= row < _MOST_ROWS:
+    # 3.0 is a whole number, as it is in the columns of a request.
+    if type(row) not in (int, float) or not 0 <= row < MOST_ROWS or row != int(row):
         return "row is a whole number from 0"
     return None

@@ -119,10 +119,28 @@ def _quality(recent: MonitorReport, total: Counts) -> Iterator[Metric]:
     for outcome, count in total.feedback.items():
         feedback.add_metric((outcome,), count)
     yield feedback
-    live = GaugeMetricFamily("modelimg_performance", "Metric of the labelled rows.", labels=("metric",))
-    packed = GaugeMetricFamily("modelimg_performance_packed", "Metric on the packed split.", labels=("metric",))
+    yield from _performance(recent)
+
+
+def _performance(recent: MonitorReport) -> Iterator[Metric]:
+    """Metrics of the labelled rows with the ends of their intervals, which are of this replica's rows alone."""
+    from prometheus_client.core import GaugeMetricFamily
+
+    said = {
+        "": "Metric of the labelled rows.",
+        "_low": "Lower end of its 95 % interval.",
+        "_high": "Upper end of its 95 % interval.",
+        "_packed": "Metric on the packed split.",
+        "_packed_low": "Lower end of its 95 % interval.",
+        "_packed_high": "Upper end of its 95 % interval.",
+    }
+    found = {
+        end: GaugeMetricFamily(f"modelimg_performance{end}", words, labels=("metric",)) for end, words in said.items()
+    }
     for metric in recent.metrics:
-        live.add_metric((metric.name,), metric.live.value)
-        if metric.packed is not None:
-            packed.add_metric((metric.name,), metric.packed.value)
-    yield from (live, packed)
+        for prefix, estimate in (("", metric.live), ("_packed", metric.packed)):
+            if estimate is None:
+                continue
+            for end, value in (("", estimate.value), ("_low", estimate.low), ("_high", estimate.high)):
+                found[prefix + end].add_metric((metric.name,), value)
+    yield from found.values()

@@ -33,8 +33,8 @@ class Numbers:
         self._centres = np.array([profile.mean or 0.0 for profile in profiles])
 
     def one(self, prediction: Any) -> Truth:
-        """See `Scheme`."""
-        return (float(prediction),) if self.width == 1 else tuple(map(float, prediction))
+        """See `Scheme`; NaN where the model answered nothing."""
+        return (_float(prediction),) if self.width == 1 else tuple(map(_float, prediction))
 
     def numbers(self, predictions: Sequence[Any]) -> Floats:
         """See `Scheme`."""
@@ -50,6 +50,8 @@ class Numbers:
 
     def added(self, predicted: Truth, truth: Truth) -> Added:
         """See `Scheme`; `SUMS` names them."""
+        if any(map(math.isnan, predicted)):  # which would stay in the sums
+            raise LabelRefused("the answer to this row was a missing value")
         said, true = np.clip(predicted, -LARGEST, LARGEST), np.array(truth)
         e, s = said - true, true - self._centres
         square = e * e
@@ -72,6 +74,10 @@ class Numbers:
         """The sums of each output by name."""
         rows = np.asarray(sums.floats, dtype=np.float64).reshape(self.width, len(SUMS)).tolist()
         return {"centres": self._centres.tolist(), "sums": [dict(zip(SUMS, row, strict=True)) for row in rows]}
+
+
+def _float(prediction: float | None) -> float:
+    return math.nan if prediction is None else float(prediction)
 
 
 def _r2(moments: Floats, n: int) -> Estimate | None:

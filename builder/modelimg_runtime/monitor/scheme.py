@@ -76,7 +76,11 @@ class Scheme(Protocol):
         """
 
     def added(self, predicted: Truth, truth: Truth) -> Added:
-        """What a labelled row adds."""
+        """What a labelled row adds.
+
+        Raises:
+            LabelRefused: the prediction is one that no label can judge.
+        """
 
     def estimates(self, sums: Sums) -> dict[str, Estimate]:
         """The metrics of what was summed up; those that are not defined are left out."""

@@ -21,6 +21,7 @@ from modelimg_runtime.openapi.table import Schema, Table
 from modelimg_runtime.protocols.oip import SCORES
 
 if TYPE_CHECKING:
+    from modelimg_runtime.monitor import Baseline
     from modelimg_runtime.served import ServedModel
     from modelimg_runtime.service import Ready
 
@@ -64,9 +65,8 @@ def described(ready: Ready, settings: Settings) -> Description:
     known = _KNOWN.get(ready.model)
     if known is None:
         model, shown = contract_of(ready), Shown.of(ready.model.examples)
-        document = document_of(
-            model, shown, settings, ready.model.package.manifest.metadata, monitored=bool(ready.monitor)
-        )
+        baseline = ready.monitor.baseline if ready.monitor else None
+        document = document_of(model, shown, settings, ready.model.package.manifest.metadata, baseline)
         body = json.dumps(document, allow_nan=False, separators=(",", ":")).encode("ascii")
         known = _KNOWN[ready.model] = Description(model, shown, document, body)
     return known
@@ -119,7 +119,11 @@ def _table(ready: Ready, side: str) -> Table:
 
 
 def document_of(
-    model: Contract, shown: Shown, settings: Settings, metadata: Mapping[str, str], *, monitored: bool = False
+    model: Contract,
+    shown: Shown,
+    settings: Settings,
+    metadata: Mapping[str, str],
+    baseline: Baseline | None = None,
 ) -> dict[str, Any]:
     """The OpenAPI document.
 
@@ -128,7 +132,7 @@ def document_of(
         shown: examples.
         settings: of the server, which say the paths of Vertex AI.
         metadata: standard texts of the package.
-        monitored: whether there are the monitor's routes.
+        baseline: of the monitor, where there is one; then its routes are described.
     """
     tensors = schemas.tensor_schemas(model)
     routes = {
@@ -137,7 +141,7 @@ def document_of(
         **protocols.kserve(model, shown),
         **protocols.oip(model, shown),
         **paths.about(),
-        **(monitoring.monitoring() if monitored else {}),
+        **(monitoring.monitoring(baseline, shown) if baseline else {}),
         **paths.health(),
         **paths.pages(),
     }
@@ -157,6 +161,7 @@ def document_of(
                 **tensors,
                 **protocols.oip_schemas(model, list(tensors)),
                 **paths.about_schemas(model),
+                **(monitoring.monitoring_schemas(baseline) if baseline else {}),
                 **responses.error_schemas(),
             },
             "headers": {"RequestId": responses.HEADER},

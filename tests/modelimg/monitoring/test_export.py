@@ -78,6 +78,61 @@ def test_of_a_regression_with_two_outputs(make, promtool, tmp_path: Path) -> Non
     assert all('job="other job"' in rule["expr"] for group in rules["groups"] for rule in group["rules"])
 
 
+A, B = "a:8080", "b:8080"
+PERFORMANCES = [
+    # Replica → its interval and its labels; of errors, less is better. At packing it was 0.85 to 0.95.
+    ("classification", {A: (0.60, 0.84, 30)}, True),
+    ("classification", {A: (0.60, 0.84, 30), B: (0.88, 0.92, 500)}, True),
+    ("classification", {A: (0.60, 0.85, 30)}, False),
+    ("classification", {A: (0.60, 0.90, 30)}, False),
+    ("classification", {A: (0.10, 0.99, 500)}, False),
+    ("classification", {A: (0.96, 0.99, 500)}, False),
+    ("classification", {A: (0.60, 0.84, 29)}, False),
+    ("classification", {A: (0.60, 0.84, 29), B: (0.88, 0.92, 500)}, False),
+    ("classification", {A: (0.60, 0.84, None), B: (0.88, 0.92, 500)}, False),
+    ("regression", {A: (0.96, 1.20, 30)}, True),
+    ("regression", {A: (0.95, 1.20, 30)}, False),
+    ("regression", {A: (0.80, 1.20, 500)}, False),
+    ("regression", {A: (0.10, 0.20, 500)}, False),
+    ("regression", {A: (0.96, 1.20, 29)}, False),
+]
+
+
+@pytest.mark.parametrize(("task", "replicas", "fires"), PERFORMANCES)
+def test_performance_alerts_where_a_whole_interval_is_worse(
+    task, replicas, fires, make, promtool, tmp_path: Path
+) -> None:
+    baseline = make.baseline(task=task)
+    metric = "accuracy" if task == "classification" else "rmse"
+    export(baseline, tmp_path)
+    rules = yaml.safe_load((tmp_path / RULES).read_text())["groups"][1]["rules"]
+    [alert] = [rule for rule in rules if rule["alert"] == f"ModelimgPerformanceWorse{metric.title()}"]
+    given = []
+    for instance, (low, high, labels) in replicas.items():
+        own = f'job="tiny",instance="{instance}"'
+        values = {"": (low + high) / 2, "_low": low, "_high": high}
+        for end, value in values.items():
+            series = f'modelimg_performance{end}{{{own},metric="{metric}"}}'
+            given.append({"series": series, "values": f"{value}x120"})
+        if labels is not None:
+            series = f'modelimg_feedback_total{{{own},outcome="accepted"}}'
+            given.append({"series": series, "values": f"{labels}x120"})
+    low, high, _ = replicas[A]
+    end = f"{high} at most" if task == "classification" else f"{low} at least"
+    expected = {
+        "exp_labels": {"severity": "critical", "model": "tiny", "job": "tiny", "metric": metric},
+        "exp_annotations": {
+            "summary": f"{metric} of tiny is {end}, worse than at packing",
+            "description": alert["annotations"]["description"],
+        },
+    }
+    case = {"eval_time": "2h", "alertname": alert["alert"], "exp_alerts": [expected] if fires else []}
+    test = {"interval": "1m", "input_series": given, "alert_rule_test": [case]}
+    document = {"rule_files": [RULES], "evaluation_interval": "5m", "tests": [test]}
+    (tmp_path / "own.yml").write_text(json.dumps(document))
+    promtool("test", "rules", "own.yml", cwd=tmp_path)
+
+
 def test_of_names_that_would_break_out_of_every_string(hostile, promtool, tmp_path: Path) -> None:
     check_all(hostile, tmp_path, promtool, job='j "{{ job }}" \\ \n $x ')
     name = "".join(HOSTILE)

@@ -15,6 +15,7 @@ from modelimg_runtime.monitor import Limits, Monitor
 from modelimg_runtime.monitor.feedback import MOST_NAMED, read_items
 from modelimg_runtime.monitor.live import NoLabels
 from modelimg_runtime.monitor.recent import Recent, key_of
+from modelimg_runtime.monitor.routes import monitor_json
 
 TSV = "application/x-ndjson"
 
@@ -188,6 +189,21 @@ def test_a_regression_is_judged_by_its_errors(diabetes):
     assert metrics["r2"].low < 1 - ((said - y) ** 2).sum() / ((y - y.mean()) ** 2).sum() < metrics["r2"].high
 
 
+@pytest.mark.parametrize("rows", [1, 40])
+def test_an_answer_that_is_missing_is_counted_and_has_no_label(diabetes, rows):
+    baseline, frame, _, truth = diabetes
+    monitor, columns = Monitor(baseline), tuple(frame[name][:rows].tolist() for name in frame)
+    live = monitor.live()
+    answers = [None, *truth[1:rows].tolist()]
+    live.observe(Batch(tuple(frame), columns, rows), Prediction(answers, None), "r")
+    labels = [{"prediction_id": "r", "row": row, "label": 100.0} for row in range(rows)]
+    outcome = live.feedback(labels)
+    assert (outcome.counts["invalid"], outcome.counts["accepted"]) == (1, rows - 1)
+    assert outcome.invalid == [(0, "the answer to this row was a missing value")]
+    assert monitor.document().counts().outputs["prediction"][-1] == 1
+    assert json.loads(monitor_json(monitor, "total"))["report"]["labels"] == rows - 1
+
+
 def test_a_model_whose_answers_cannot_be_right_takes_no_labels(make):
     frame = pd.DataFrame({"x": np.arange(20.0)})
     live = Monitor(make.baseline(frame, "other", make.numbers_output(np.arange(20.0)))).live()
@@ -210,7 +226,7 @@ def test_a_model_whose_answers_cannot_be_right_takes_no_labels(make):
         ({"prediction_id": "", "label": "a"}, "prediction_id is a text"),
         ({"prediction_id": "x" * 257, "label": "a"}, "prediction_id is a text"),
         ({"prediction_id": "one", "label": "a", "row": -1}, "row is a whole number"),
-        ({"prediction_id": "one", "label": "a", "row": 1.0}, "row is a whole number"),
+        ({"prediction_id": "one", "label": "a", "row": 1.5}, "row is a whole number"),
         ({"prediction_id": "one", "label": "a", "row": True}, "row is a whole number"),
         ({"prediction_id": "one", "label": "a", "row": 2**80}, "row is a whole number"),
         ({"prediction_id": "one", "label": "a", "id": 1}, "there is no field 'id'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from modelimg_runtime.columns import Batch, Prediction
 from modelimg_runtime.monitor import Limits, Monitor
+from modelimg_runtime.profile.output import Estimate
 
 
 def scraped(monitor):
@@ -94,6 +96,34 @@ def test_feedback_and_performance_are_counted(mixed, answered):
         "invalid": 0,
     }
     assert 0 <= samples[("modelimg_performance", ("metric", "accuracy"))] <= 1
+
+
+@pytest.mark.parametrize("packed", [None, Estimate(0.9, 0.85, 0.95)])
+def test_metrics_stand_with_their_intervals(mixed, answered, packed):
+    baseline, frame = mixed
+    metrics = {} if packed is None else {"accuracy": packed, "roc_auc": packed}
+    monitor = Monitor(replace(baseline, output=replace(baseline.output, metrics=metrics)))
+    live = monitor.live()
+    live.observe(*answered(frame.iloc[:40]), "r")
+    live.feedback([{"prediction_id": "r", "row": row, "label": "bad"} for row in range(40)])
+    samples = scraped(monitor)
+    found = {metric.name: metric.live for metric in monitor.report().metrics}
+    assert set(found) == {"accuracy", "f1_macro"}
+    for name, estimate in found.items():
+        ends = [samples["modelimg_performance" + end, ("metric", name)] for end in ("", "_low", "_high")]
+        assert ends == [estimate.value, estimate.low, estimate.high]
+        assert ends[1] < ends[0] < ends[2]
+    # What was packed is there where it is known and can be compared.
+    for end, value in (("", 0.9), ("_low", 0.85), ("_high", 0.95)):
+        known = {} if packed is None else {(("metric", "accuracy"),): value}
+        assert of(samples, f"modelimg_performance_packed{end}") == known
+
+
+def test_without_labels_there_is_no_performance_to_alert_on(mixed, answered):
+    baseline, frame = mixed
+    monitor = Monitor(baseline)
+    monitor.live().observe(*answered(frame.iloc[:40]), "r")
+    assert {name for name, *_ in scraped(monitor) if name.startswith("modelimg_performance")} == set()
 
 
 def test_callers_cannot_make_series(mixed, answered):

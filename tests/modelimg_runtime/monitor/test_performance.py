@@ -171,12 +171,30 @@ def test_a_label_that_is_no_class_is_refused(label):
         classes_of("ab").truth(label)
 
 
+def nested(depth):
+    """An array in an array, and so on: from about a thousand on, Python cannot write it out."""
+    label = []
+    for _ in range(depth):
+        label = [label]
+    return label
+
+
+@pytest.mark.parametrize("label", [nested(3000), [nested(3000)], {"a": nested(3000)}], ids=["one", "several", "object"])
+def test_a_label_that_is_nested_deeply_is_no_class(label):
+    bins = CategoryBins(("a",), folded=True)
+    profile = ColumnProfile("prediction", "category", bins, (0, 0, 0, 0))
+    for scheme in (Classes(profile), Labels([profile])):
+        with pytest.raises(LabelRefused):
+            scheme.truth(label)
+
+
 def test_where_rare_classes_were_folded_any_other_label_is_one_of_these():
     bins = CategoryBins(("a",), folded=True)
     scheme = Classes(ColumnProfile("prediction", "category", bins, (0, 0, 0, 0)))
-    assert scheme.truth("z") == scheme.one("y") == (1.0,)
-    with pytest.raises(LabelRefused, match="none of the model's classes"):
-        scheme.truth(None)
+    assert scheme.truth("z") == scheme.truth(7) == scheme.one("y") == (1.0,)
+    for none in (None, ["a"], {"a": "a"}):
+        with pytest.raises(LabelRefused, match="none of the model's classes"):
+            scheme.truth(none)
 
 
 @pytest.mark.parametrize("label", ["1", None, True, [1.0], math.nan, math.inf, 2 * LARGEST, -2 * LARGEST, 10**400])
@@ -196,6 +214,14 @@ def test_the_largest_labels_do_not_make_the_sums_infinite():
     sums = summed(scheme, [1e308] * 100, [LARGEST, -LARGEST] * 50)
     assert all(map(math.isfinite, sums.floats))
     assert all(map(math.isfinite, (scheme.estimates(sums)["rmse"].value, scheme.estimates(sums)["r2"].low)))
+
+
+@pytest.mark.parametrize(("means", "answer", "label"), [([0.0], None, 1.0), ([0.0, 0.0], [1.0, None], [1.0, 2.0])])
+def test_of_an_answer_that_is_missing_no_label_is_right_or_wrong(means, answer, label):
+    scheme = numbers_of(means)
+    assert np.array_equal(scheme.numbers([answer])[0], scheme.one(answer), equal_nan=True)
+    with pytest.raises(LabelRefused, match="a missing value"):
+        scheme.added(scheme.one(answer), scheme.truth(label))
 
 
 def test_a_task_without_right_answers_has_no_scheme(make):

@@ -17,11 +17,12 @@ from schemathesis.specs.openapi import definitions
 from sklearn.linear_model import LinearRegression
 
 from modelimg_runtime.environment import Settings
+from modelimg_runtime.monitor import Limits, open_monitor
 from modelimg_runtime.openapi import described
 from modelimg_runtime.routes import make_routes
 from modelimg_runtime.service import prepare
 
-PACKAGES = ["cancer", "mixed", "regressor", "two_outputs", "coded", "hostile"]
+PACKAGES = ["cancer", "mixed", "regressor", "two_outputs", "coded", "hostile", "monitored_classes", "monitored_numbers"]
 NAMES = ["<script>alert(1)</script>", "a\"b'c", "ä/~ %20", "{name}", "", "x\ny", "$ref"]
 
 
@@ -44,7 +45,10 @@ def made(request):
 
 
 def description(made, settings=None, *, fast_path=True):
-    return described(prepare(made.folder, fast_path=fast_path), settings or Settings())
+    ready = prepare(
+        made.folder, fast_path=fast_path, monitored=lambda package: open_monitor(package, Limits(), 1, None)
+    )
+    return described(ready, settings or Settings())
 
 
 def validator(document, schema):
@@ -156,6 +160,7 @@ IN_A_PROCESS = """
 import sys
 from pathlib import Path
 from modelimg_runtime.environment import Settings
+from modelimg_runtime.monitor import Limits, open_monitor
 from modelimg_runtime.openapi import described
 from modelimg_runtime.service import prepare
 

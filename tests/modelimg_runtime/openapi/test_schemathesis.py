@@ -153,6 +153,18 @@ def test_the_server_does_what_its_description_says(tools, tmp_path, show, contra
     show(f"schemathesis: {operations} operations, {cases} requests, no check failed")
 
 
+def test_so_does_a_server_that_monitors_what_it_serves(tools, monitored, show):
+    with tools.client_of(monitored.folder) as client:
+        paths = client.get("/openapi.json").json()["paths"]
+        url = client.base_url.join("/openapi.json")
+        operations, cases = run(url, "--phases=examples,fuzzing", "--max-examples=3")
+        own, more = run(url, "--include-path-regex=^/(monitor|feedback|metrics)", "--max-examples=40")
+        assert client.get("/monitor.json").json()["report"]["rows"] > 0
+    assert {"/monitor", "/monitor.json", "/feedback", "/metrics"} <= paths.keys()
+    assert (operations, own) == (sum(map(len, paths.values())) - 1, 4)
+    show(f"schemathesis: {operations} operations, {cases} requests; the monitor's {more}; no check failed")
+
+
 def narrowed(text, made):
     """The published description, with the model's own names where it lets there be any.
 
