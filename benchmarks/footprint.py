@@ -25,7 +25,6 @@ from modelimg_runtime.allocator import keep_freed_memory
 from modelimg_runtime.columns import Batch, Prediction
 from modelimg_runtime.monitor import Baseline, Limits, Live, Monitor
 from modelimg_runtime.monitor.layout import Layout
-from modelimg_runtime.monitor.report import identity_of
 from modelimg_runtime.monitor.state import State
 from modelimg_runtime.served import ServedModel, open_served
 
@@ -79,7 +78,7 @@ async def footprint(package: Path, state: Path) -> Footprint:
     alone = Monitor(baseline, replace(limits, recent_rows=0), clock=clock)
     _wait(_fill(alone, clock, one, many), one, many)
     grown = _resident() - before
-    whole = Monitor(baseline, limits, clock=clock, state=State(state, identity_of(baseline)))
+    whole = Monitor(baseline, limits, clock=clock, state=State(state, baseline.identity))
     live = _fill(whole, clock, one, many)
     times = [await _soon(live, asked) for asked in (one, many)] + [_at_once(live, asked) for asked in (one, many)]
     whole.save()

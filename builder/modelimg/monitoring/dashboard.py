@@ -38,9 +38,9 @@ def dashboard(baseline: Baseline, job: str | None = None) -> dict[str, Any]:
         ("Service", list(_service())),
     )
     return {
-        "uid": f"modelimg-{hashlib.sha256(baseline.name.encode()).hexdigest()[:12]}",
-        "title": f"{baseline.name}, served by modelimg",
-        "description": f"Of the profiles that {baseline.name} {baseline.version} was packed with.",
+        "uid": f"modelimg-{hashlib.sha256(baseline.identity.name.encode()).hexdigest()[:12]}",
+        "title": f"{baseline.identity.name}, served by modelimg",
+        "description": f"Of the profiles that {baseline.identity.name} {baseline.identity.version} was packed with.",
         "tags": ["modelimg"],
         "schemaVersion": SCHEMA_VERSION,
         "version": 1,

@@ -61,8 +61,9 @@ def _check_names(baseline: Baseline) -> None:
 
 
 def _files(baseline: Baseline, job: str | None) -> Iterator[tuple[str, str]]:
-    told = f"# Of {baseline.name!r}, version {baseline.version!r}. Written by `modelimg monitor export`.\n"
-    own = baseline.name if job is None else job
+    model = baseline.identity
+    told = f"# Of {model.name!r}, version {model.version!r}. Written by `modelimg monitor export`.\n"
+    own = model.name if job is None else job
     yield DASHBOARD, canonical_json(dashboard(baseline, job))
     yield RULES, told + dump(rule_file(baseline, own))
     yield RULE_TESTS, told + f"# promtool test rules {RULE_TESTS}\n" + dump(test_file(baseline, own, RULES))

@@ -86,7 +86,7 @@ class Recorded:
 
 def rule_file(baseline: Baseline, job: str) -> dict[str, Any]:
     """The groups of ``alerts.yml``."""
-    labels = {"model": template_text(baseline.name)}
+    labels = {"model": template_text(baseline.identity.name)}
     rules = [
         {
             "alert": alert.name,

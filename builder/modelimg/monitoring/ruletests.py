@@ -89,7 +89,7 @@ def _expected(alert: Alert, baseline: Baseline, job: str, fired: Fired) -> dict[
     for key, value in labels.items():
         summary = summary.replace(f"{{{{ $labels.{key} }}}}", value)
     return {
-        "exp_labels": {"severity": alert.severity, "model": baseline.name, **labels},
+        "exp_labels": {"severity": alert.severity, "model": baseline.identity.name, **labels},
         "exp_annotations": {"summary": summary, "description": alert.advice},
     }
 

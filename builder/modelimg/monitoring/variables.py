@@ -15,7 +15,7 @@ _KEPT: Final = frozenset(" _-.()/%+&=<>#@!?*;")
 
 def variables(baseline: Baseline, job: str | None) -> list[dict[str, Any]]:
     """The dashboard's ``templating.list``."""
-    info = series("modelimg_info", equals("model", baseline.name))
+    info = series("modelimg_info", equals("model", baseline.identity.name))
     found = [
         {
             "name": "datasource",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modelimg_runtime import contract
+from modelimg_runtime.monitor.document import Identity
 from modelimg_runtime.package import Package
 from modelimg_runtime.profile.input import InputProfile
 from modelimg_runtime.profile.output import OutputProfile
@@ -19,24 +20,16 @@ class Baseline:
     """See the module.
 
     Attributes:
-        name: of the model.
-        version: of the model.
-        model_sha256: digest of the model's file.
+        identity: names the model and the profiles, and every count that is compared with them.
         task: ``classification``, ``regression`` or ``other``.
         input: profile of the training inputs.
         output: profile of the model's answers.
-        input_sha256: digest of ``input_profile.json``.
-        output_sha256: digest of ``output_profile.json``.
     """
 
-    name: str
-    version: str
-    model_sha256: str
+    identity: Identity
     task: str
     input: InputProfile
     output: OutputProfile
-    input_sha256: str
-    output_sha256: str
 
     @classmethod
     def of(cls, package: Package) -> Baseline:
@@ -57,12 +50,11 @@ class Baseline:
             )
         except ValueError as error:
             raise NoBaseline(str(error)) from error
-        return cls(
+        identity = Identity(
             manifest.name,
             manifest.version,
             manifest.model.sha256,
-            manifest.task,
-            *read,
             manifest.files[contract.INPUT_PROFILE],
             manifest.files[contract.OUTPUT_PROFILE],
         )
+        return cls(identity, manifest.task, *read)

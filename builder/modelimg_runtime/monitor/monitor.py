@@ -16,7 +16,7 @@ from modelimg_runtime.monitor.layout import Layout
 from modelimg_runtime.monitor.live import Live
 from modelimg_runtime.monitor.memory import Memory, Reading, Vector
 from modelimg_runtime.monitor.recent import Recent
-from modelimg_runtime.monitor.report import MonitorReport, identity_of, report
+from modelimg_runtime.monitor.report import MonitorReport, report
 from modelimg_runtime.monitor.span import Span
 from modelimg_runtime.monitor.state import State
 from modelimg_runtime.package import Package
@@ -113,7 +113,7 @@ class Monitor:
         oldest = int(now // seconds) - self.limits.windows
         windows = {n * seconds: layout.counts(vector) for n, vector in reading.windows.items() if n > oldest}
         replica = Replica(self._id, layout.counts(reading.total), windows)
-        return Document(identity_of(self.baseline), seconds, now, (replica,))
+        return Document(self.baseline.identity, seconds, now, (replica,))
 
     def report(self, span: Span | None = None) -> MonitorReport:
         """The same, compared with the packed profiles."""
@@ -138,7 +138,7 @@ class Monitor:
         Raises:
             ValueError: they are of another model or of other profiles.
         """
-        if document.identity != identity_of(self.baseline):
+        if document.identity != self.baseline.identity:
             raise ValueError("the counts are of another model or of other profiles")
         layout, seconds = self._layout, self.limits.window_seconds
         same = document.window_seconds == seconds
@@ -168,7 +168,7 @@ def open_monitor(package: Package, limits: Limits, processes: int, state_dir: Pa
     except NoBaseline as error:
         log.info("nothing is monitored: %s", error)
         return None
-    state = None if state_dir is None else State(state_dir, identity_of(baseline))
+    state = None if state_dir is None else State(state_dir, baseline.identity)
     if state is None:
         return Monitor(baseline, limits, processes)
     try:

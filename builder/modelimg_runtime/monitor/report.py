@@ -9,7 +9,7 @@ from modelimg_runtime.drift import DriftReport, Thresholds, drift_report
 from modelimg_runtime.drift.estimate import estimated_accuracy
 from modelimg_runtime.monitor.baseline import Baseline
 from modelimg_runtime.monitor.counts import Counts, iso
-from modelimg_runtime.monitor.document import Document, Identity
+from modelimg_runtime.monitor.document import Document
 from modelimg_runtime.monitor.layout import Layout
 from modelimg_runtime.monitor.performance import comparable, worse
 from modelimg_runtime.monitor.scheme import Sums
@@ -102,7 +102,7 @@ def report(
     Raises:
         ValueError: the document is of another model or of other profiles.
     """
-    if document.identity != identity_of(baseline):
+    if document.identity != baseline.identity:
         raise ValueError(
             f"the counts are of {document.identity.name} {document.identity.version}, and not of this package's model"
         )
@@ -127,11 +127,4 @@ def report(
             for name in comparable(profile.metrics, live)
         ),
         performance=scheme.describe(sums) if scheme else {},
-    )
-
-
-def identity_of(baseline: Baseline) -> Identity:
-    """Whose counts a baseline belongs to."""
-    return Identity(
-        baseline.name, baseline.version, baseline.model_sha256, baseline.input_sha256, baseline.output_sha256
     )

@@ -14,9 +14,8 @@ from modelimg_runtime import contract
 from modelimg_runtime.contract import ProfileSettings
 from modelimg_runtime.monitor import Baseline, Document
 from modelimg_runtime.monitor.counts import OUTCOMES, Counts
-from modelimg_runtime.monitor.document import Replica
+from modelimg_runtime.monitor.document import Identity, Replica
 from modelimg_runtime.monitor.layout import Layout
-from modelimg_runtime.monitor.report import identity_of
 from modelimg_runtime.package import open_package
 from modelimg_runtime.profile.bins import CategoryBins, NumberBins
 from modelimg_runtime.profile.column import ColumnProfile
@@ -46,8 +45,8 @@ def make_baseline(*columns: ColumnProfile, outputs: int = 1, task: str = "classi
     metric = "accuracy" if task == "classification" else "rmse"
     output = OutputProfile("test", 1000, tuple(predictions), metrics={metric: Estimate(0.9, 0.85, 0.95)})
     inputs = InputProfile(1000, columns or (numbers("x"), categories("colour")), ProfileSettings())
-    found = Baseline("tiny", "1.0", "0" * 64, task, inputs, output, "b" * 64, "c" * 64)
-    return replace(found, **more)
+    identity = Identity("tiny", "1.0", "0" * 64, "b" * 64, "c" * 64)
+    return Baseline(replace(identity, **more), task, inputs, output)
 
 
 def make_document(baseline: Baseline, id: str = "one", rows: int = 1, start: int = START, shift: str = "") -> Document:
@@ -68,7 +67,7 @@ def make_document(baseline: Baseline, id: str = "one", rows: int = 1, start: int
         nothing.performance,
         nothing.sums,
     )
-    return Document(identity_of(baseline), HOUR, start + 10.0, (Replica(id, counts, {start: counts}),))
+    return Document(baseline.identity, HOUR, start + 10.0, (Replica(id, counts, {start: counts}),))
 
 
 @pytest.fixture

@@ -54,8 +54,8 @@ def test_what_does_not_add_up_names_both_files(make, written, tmp_path: Path) ->
     baseline = make.baseline()
     fits, same = written(fits=make.document(baseline), same=make.document(baseline, "two"))
     for name, other in {
-        "version": make.document(replace(baseline, version="2.0"), "b"),
-        "profile": make.document(replace(baseline, input_sha256="d" * 64), "b"),
+        "version": make.document(make.baseline(version="2.0"), "b"),
+        "profile": make.document(make.baseline(input_sha256="d" * 64), "b"),
         "windows": replace(make.document(baseline, "b"), window_seconds=60),
         "columns": make.document(make.baseline(make.numbers("y")), "b"),
         "bins": make.document(make.baseline(make.categories("x"), make.categories("colour")), "b"),
@@ -107,7 +107,7 @@ def test_the_sum_is_compared_with_the_package_that_was_served_and_with_no_other(
     document = make.document(baseline, shift="x")
     assert merging.compare(document, baseline, None).inputs.drifted == ("x",)
     with pytest.raises(DocumentError, match=r"tiny 1.0, and not of this package's model"):
-        merging.compare(document, replace(baseline, model_sha256="1" * 64), None)
+        merging.compare(document, make.baseline(model_sha256="1" * 64), None)
     with pytest.raises(DocumentError, match="do not belong to the package"):
         merging.compare(document, make.baseline(make.numbers("y")), None)
 

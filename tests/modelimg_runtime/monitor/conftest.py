@@ -18,6 +18,7 @@ from modelimg.pack.profiles import columns_of
 from modelimg_runtime.columns import Batch, Prediction
 from modelimg_runtime.contract import ProfileSettings
 from modelimg_runtime.monitor import Baseline
+from modelimg_runtime.monitor.document import Identity
 from modelimg_runtime.profile import CategoryBins, InputProfile, Plan, Survey
 from modelimg_runtime.profile.calibration import CONFIDENCE_BINS, SCORE_BINS
 from modelimg_runtime.profile.output import CONFIDENCE, OutputProfile
@@ -54,8 +55,11 @@ def input_profile(frame: pd.DataFrame) -> InputProfile:
     return InputProfile(len(frame), plan.profiles(plan.count(columns_of(frame))), plan.settings)
 
 
+IDENTITY = Identity("model", "1", "a" * 64, "b" * 64, "c" * 64)
+
+
 def baseline(frame: pd.DataFrame, task: str, output: OutputProfile) -> Baseline:
-    return Baseline("model", "1", "a" * 64, task, input_profile(frame), output, "b" * 64, "c" * 64)
+    return Baseline(IDENTITY, task, input_profile(frame), output)
 
 
 def classifier_output(predictions: Any, probabilities: Any = None, classes: Any = None, truth: Any = None) -> Any:

@@ -11,13 +11,12 @@ import pytest
 
 from modelimg_runtime.errors import SettingRefused
 from modelimg_runtime.monitor import Limits, Monitor
-from modelimg_runtime.monitor.report import identity_of
 from modelimg_runtime.monitor.state import State
 
 
 @pytest.fixture
 def identity(mixed):
-    return identity_of(mixed[0])
+    return mixed[0].identity
 
 
 def test_a_restart_counts_on(mixed, answered, clock, make, identity, tmp_path):
@@ -96,7 +95,7 @@ def test_what_cannot_be_read_is_set_aside(identity, tmp_path, content, caplog):
 
 def test_counters_of_another_model_are_set_aside(mixed, identity, tmp_path, caplog):
     state = State(tmp_path, identity)
-    state.write(Monitor(replace(mixed[0], version="2")).document())
+    state.write(Monitor(replace(mixed[0], identity=replace(identity, version="2"))).document())
     assert state.read() is None
     assert "of another model" in caplog.text
 
@@ -134,4 +133,4 @@ def test_restored_counts_that_contradict_each_other_are_refused(mixed, answered,
     with pytest.raises(ValueError, match="larger than those of the whole"):
         Monitor(baseline, restored=smaller, clock=clock)
     with pytest.raises(ValueError, match="another model"):
-        Monitor(replace(baseline, version="2"), restored=document)
+        Monitor(replace(baseline, identity=replace(baseline.identity, version="2")), restored=document)

@@ -26,6 +26,7 @@ from modelimg.pack.profiles import profile_parts
 from modelimg_runtime import contract
 from modelimg_runtime.columns import Batch, Prediction
 from modelimg_runtime.monitor import Baseline, Monitor
+from modelimg_runtime.monitor.document import Identity
 
 PENGUINS = Path(__file__).parents[3] / "examples/penguins/penguins.csv"
 EVIL = "<script>window.hacked=1</script>\"'><img src=x onerror=window.hacked=1>"
@@ -87,14 +88,10 @@ def model_of(estimator: Any, train: Any, test: Any, held: Any, name: str = "demo
     packed = PackedModel(b"", SimpleNamespace(), estimator, task, classes)
     split = Split("test", test[0], test[1].to_frame("target"), SimpleNamespace(sha256="d" * 64, kind="frame-v1"))
     baseline = Baseline(
-        name,
-        "1.2.3",
-        "a" * 64,
+        Identity(name, "1.2.3", "a" * 64, "b" * 64, "c" * 64),
         task,
         profile_parts(lambda: [train[0]]),
         output_profile(packed, split, "e" * 64, contract.ProfileSettings()),
-        "b" * 64,
-        "c" * 64,
     )
     return Model(estimator, classes, baseline, held[0].reset_index(drop=True), held[1].tolist())
 

@@ -51,8 +51,8 @@ def watched(monitor: Monitor, question: Question, base: str) -> Response:
         base: as above.
     """
     baseline, document = monitor.baseline, monitor.document()
-    title = f"Monitor of {baseline.name} {baseline.version}"
-    head = element("h1", "Monitor ", element("span", f"{baseline.name} {baseline.version}", class_="pill"))
+    model = f"{baseline.identity.name} {baseline.identity.version}"
+    title, head = f"Monitor of {model}", element("h1", "Monitor ", element("span", model, class_="pill"))
     choice = chooser(question, monitor.limits)
     if question.wrong:
         return page(title, PATH, [head, choice], status=400, style=STYLE)
