@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from modelimg_runtime.environment import Settings
@@ -67,6 +67,11 @@ def test_a_label_is_described_exactly_as_it_is_taken(name, show):
 
     @settings(max_examples=300, deadline=None)
     @given(VALUES)
+    @example("no")
+    @example(True)
+    @example(1)
+    @example(["no", 1])
+    @example([2.5, 1])
     def check(value):
         try:
             taken = bool(scheme.truth(value))
