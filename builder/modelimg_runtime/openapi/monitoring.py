@@ -22,6 +22,13 @@ from modelimg_runtime.profile.column import ColumnProfile
 from modelimg_runtime.profile.values import name_of
 
 TAG: Final = "Monitor"
+LABEL: Final = "Label"
+_SOME: Final = "At least one must be valid; the others are counted as `invalid`."
+_SENT_BACK: Final = (
+    "As it was answered. Also checked, where the row is not known any more: it could have been the label."
+)
+_LINES: Final = f"A label on each line. {_SOME}"
+_NONE_VALID: Final = "No label in the body could have been right."
 _TIME: Final = datetime_pattern("us", zone=True).strip("^$")
 _WINDOW: Final[Schema] = {
     "name": "window",
@@ -75,15 +82,6 @@ def _feedback(baseline: Baseline, shown: Shown) -> Schema:
             **dict.fromkeys(JSON_LINES, lines),
         },
     )
-
-
-LABEL: Final = "Label"
-_SOME: Final = "At least one must be valid; the others are counted as `invalid`."
-_SENT_BACK: Final = (
-    "As it was answered. Also checked, where the row is not known any more: it could have been the label."
-)
-_LINES: Final = f"A label on each line. {_SOME}"
-_NONE_VALID: Final = "No label in the body could have been right."
 
 
 def _none_valid() -> Schema:
