@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from abc import ABC, abstractmethod
@@ -9,10 +10,14 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.contenders.base import REPOSITORY, NotColdError, Serving, Site, docker_push, remove_images, timed
+from modelimg.cache import Cache
 from modelimg.engines.docker import PARENT_REPOSITORY
+from modelimg.oci.values import Digest
 
 _BASES = {"base", "deb-base", "debian-base", "debian-selection", "pulled"}
 """Kinds of facts that a cached base leaves; all others are of layers and of what is made from them."""
+_LAYERS = {"layer", "compressed"}
+"""Kinds of facts of blobs that a build makes."""
 
 
 class Modelimg(ABC):
@@ -58,7 +63,10 @@ class Modelimg(ABC):
         if not kept:
             shutil.rmtree(self.folder / "cache", ignore_errors=True)
             return
-        for facts in (self.folder / "cache/facts").iterdir():
+        cache = Cache(self.folder / "cache")
+        for facts in (cache.root / "facts").iterdir():
+            for fact in facts.iterdir() if facts.name in _LAYERS else ():
+                cache.drop(_made(fact))
             if facts.name not in _BASES:
                 shutil.rmtree(facts)
 
@@ -74,6 +82,12 @@ class Modelimg(ABC):
 
     def _image(self, version: int) -> str:
         return f"{self._repository}:{version}"
+
+
+def _made(fact: Path) -> Digest:
+    """What a fact remembers: the digest of a layer's tar, or of that compressed."""
+    _, _, text = fact.read_bytes().partition(b"\n")
+    return Digest.parse(json.loads(text)["digest"])
 
 
 class Embedded(Modelimg):

@@ -94,7 +94,7 @@ _NO_SECTION = _Section(0, _SHT_NULL, 0, 0, 0, 0, 0, 0, 0, 0)
 class _Object:
     """A shared object that has the layout of the module's docstring."""
 
-    data: bytes
+    data: bytes | bytearray
     header: tuple[int, ...]
     segments: tuple[_Segment, ...]
     sections: tuple[_Section, ...]
@@ -114,16 +114,20 @@ class _Object:
         return not self.data[start:end].strip(_FILLER)
 
 
-def without_unneeded(data: bytes) -> bytes:
-    """The same shared object without what no loader reads, or the same bytes where that cannot be done safely."""
+def needed_parts(data: bytes | bytearray) -> Sequence[bytes | bytearray | memoryview]:
+    """The same shared object without what no loader reads, or as it is where that cannot be done safely.
+
+    Returns:
+        What to write one after the other; most are slices of ``data``.
+    """
     try:
-        stripped = _written(_parsed(data))
+        parts = _written(_parsed(data))
     except (struct.error, IndexError, ValueError, OverflowError):
-        return data  # no ELF file, one of another layout, or a damaged one
-    return stripped if len(stripped) < len(data) else data
+        return [data]  # no ELF file, one of another layout, or a damaged one
+    return parts if sum(map(len, parts)) < len(data) else [data]
 
 
-def _parsed(data: bytes) -> _Object:
+def _parsed(data: bytes | bytearray) -> _Object:
     """Read the headers.
 
     Raises:
@@ -233,7 +237,7 @@ def _kept_segments(parsed: _Object) -> list[_Segment]:
     return [one._replace(p_filesz=size, p_memsz=size) if one.p_type == _PT_PHDR else one for one in segments]
 
 
-def _written(parsed: _Object) -> bytes:
+def _written(parsed: _Object) -> list[bytes | memoryview]:
     """What is loaded first, each segment at the next offset that its address allows; then the other sections.
 
     Sections that go become empty ones, so that no index of another section moves.
@@ -263,13 +267,13 @@ def _written(parsed: _Object) -> bytes:
     header[6], header[10] = out.size + len(padding), len(segments)
     segments = [one._replace(p_offset=place(one.p_offset)) for one in segments]
     head = _HEADER.pack(*header) + b"".join(_SEGMENT.pack(*segment) for segment in segments)
-    return b"".join([head, memoryview(out.chunks[0])[len(head) :], *out.chunks[1:], padding, table])
+    return [head, memoryview(out.chunks[0])[len(head) :], *out.chunks[1:], padding, table]
 
 
 class _Output:
-    """What is written, as slices of the file that it comes from: each byte is copied once."""
+    """What is written, as slices of the file that it comes from, none of which is copied."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | bytearray) -> None:
         self.chunks: list[bytes | memoryview] = []
         self.size = 0
         self._data = memoryview(data)

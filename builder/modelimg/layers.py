@@ -23,7 +23,7 @@ from modelimg.tar import Entry, FileContent, Spool, make_directory, make_file, m
 from modelimg_runtime import contract
 
 if TYPE_CHECKING:
-    from modelimg.wheels import Wheel
+    from modelimg.wheels import Environment, Wheel
 
 _DOWNLOADS = 8
 _PREFIX = contract.PREFIX.lstrip("/")
@@ -69,34 +69,28 @@ def _virtual_environment(plan: BuildPlan) -> Iterator[Entry]:
 
     The link is relative, so that it holds in an unpacked image too.
     """
-    venv, _ = _venv(plan)
-    upwards = "../" * len(PurePosixPath(venv, "bin").parts)
-    yield make_symlink(f"{venv}/bin/python", upwards + plan.base.interpreter.lstrip("/"))
+    prefix = _place(plan).prefix
+    upwards = "../" * len(PurePosixPath(prefix, "bin").parts)
+    yield make_symlink(f"{prefix}/bin/python", upwards + plan.base.interpreter.lstrip("/"))
     home = PurePosixPath(plan.base.interpreter).parent
     yield make_text(
-        f"{venv}/pyvenv.cfg",
+        f"{prefix}/pyvenv.cfg",
         f"home = {home}\ninclude-system-site-packages = false\nversion = {plan.base.python_minor}\n",
     )
 
 
 def _unpacked(plan: BuildPlan, layer: PlannedLayer, fetcher: Fetcher, stack: ExitStack) -> Iterator[Entry]:
-    venv, site_packages = _venv(plan)
+    from modelimg.unpacking import unpack  # most builds find this layer in the cache
+
     seen: dict[str, tuple[str, Entry]] = {}
     spool = Spool(*stack.enter_context(fetcher.cache.writing()))
-    for pin, path in zip(layer.wheels, _fetch_wheels(layer.wheels, plan, fetcher), strict=True):
-        wheel = stack.enter_context(_open(path, pin))
-        for entry in wheel.entries(site_packages, venv, layer.pruning, spool):
-            if entry.path in seen:
-                _check_same(*seen[entry.path], pin.filename, entry)
-                continue
-            seen[entry.path] = (pin.filename, entry)
-            yield entry
-
-
-def _open(path: Path, pin: WheelPin) -> Wheel:
-    from modelimg.wheels import Wheel  # most builds find this layer in the cache
-
-    return Wheel(path, pin.filename)
+    wheels = _wheels(layer.wheels, plan, fetcher, stack)
+    for wheel, entry in unpack(wheels, _place(plan), layer.pruning, spool):
+        if entry.path in seen:
+            _check_same(*seen[entry.path], wheel.filename, entry)
+            continue
+        seen[entry.path] = (wheel.filename, entry)
+        yield entry
 
 
 def _bytecode(plan: BuildPlan, layer: PlannedLayer, fetcher: Fetcher, stack: ExitStack) -> Iterator[Entry]:
@@ -110,26 +104,31 @@ def _bytecode(plan: BuildPlan, layer: PlannedLayer, fetcher: Fetcher, stack: Exi
 
 def _modules(plan: BuildPlan, layer: PlannedLayer, fetcher: Fetcher, stack: ExitStack) -> Iterator[Entry]:
     """The Python source in a layer below."""
-    venv, site_packages = _venv(plan)
-    for pin, path in zip(layer.wheels, _fetch_wheels(layer.wheels, plan, fetcher), strict=True):
-        yield from stack.enter_context(_open(path, pin)).modules(site_packages, venv, layer.pruning)
+    for wheel in _wheels(layer.wheels, plan, fetcher, stack):
+        yield from wheel.modules(_place(plan), layer.pruning)
     for file in layer.files:
         yield make_file(file.path, FileContent(plan.sources[file.digest]), file.size)
 
 
-def _venv(plan: BuildPlan) -> tuple[str, str]:
-    """The virtual environment and its ``site-packages``, relative to the root."""
-    venv = contract.VENV_PATH.lstrip("/")
-    return venv, f"{venv}/lib/python{plan.base.python_minor}/site-packages"
+def _place(plan: BuildPlan) -> Environment:
+    """The virtual environment."""
+    from modelimg.wheels import Environment
+
+    prefix = contract.VENV_PATH.lstrip("/")
+    return Environment(prefix, f"{prefix}/lib/python{plan.base.python_minor}/site-packages")
 
 
-def _fetch_wheels(pins: Sequence[WheelPin], plan: BuildPlan, fetcher: Fetcher) -> list[Path]:
+def _wheels(pins: Sequence[WheelPin], plan: BuildPlan, fetcher: Fetcher, stack: ExitStack) -> Iterator[Wheel]:
+    """The wheels, opened, in the order of their pins; each as soon as it is there."""
+    from modelimg.wheels import Wheel
+
     def fetch(pin: WheelPin) -> Path:
         url = pin.url if pin.url else plan.sources[pin.digest].resolve().as_uri()
         return fetcher.blob(url, pin.digest, what=pin.filename)
 
     with ThreadPoolExecutor(_DOWNLOADS) as pool:
-        return list(pool.map(fetch, pins))
+        for pin, path in zip(pins, pool.map(fetch, pins), strict=True):
+            yield stack.enter_context(Wheel(path, pin.filename))
 
 
 def _check_same(first_wheel: str, first: Entry, second_wheel: str, second: Entry) -> None:

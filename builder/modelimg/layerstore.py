@@ -6,8 +6,9 @@ that has its layers, without a byte of them at hand: a blob is made when somebod
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -63,6 +64,7 @@ class LayerStore:
 
     def __init__(self, fetcher: Fetcher, codec: Codec = "gzip") -> None:
         self._fetcher, self._cache, self._codec = fetcher, fetcher.cache, codec
+        self._written: dict[Digest, tuple[int, ...]] = {}
 
     def tar(self, plan: BuildPlan, layer: PlannedLayer) -> Layer:
         """A planned layer's tar.
@@ -73,12 +75,11 @@ class LayerStore:
         """
         key = plan.layer_key(layer)
         known = self._known(_TAR, key)
-        path = self._cache.blob(known.digest) if known else None
+        path = self._found(known.digest) if known else None
         if known is None or path is None:
             with ExitStack() as stack, self._cache.writing() as (stream, aside):
                 known = write_tar(layer_contents(plan, layer, self._fetcher, stack), stream)
-                stream.flush()
-                path = self._cache.adopt(aside, known.digest)
+                path = self._adopt(stream, aside, known.digest)
             self._note(_TAR, key, known)
         return Layer(layer.name, path, known.digest, known.size)
 
@@ -117,10 +118,10 @@ class LayerStore:
 
     def _lazy(self, diff_id: Digest, known: TarSummary, make: Callable[[], TarSummary]) -> LayerBlob:
         def find() -> Path:
-            if path := self._cache.blob(known.digest):
+            if path := self._found(known.digest):
                 return path
             made = make()
-            path = self._cache.blob(known.digest)
+            path = self._found(known.digest)
             if made != known or path is None:
                 raise LayerError(
                     f"the layer {diff_id} was remembered as {known.digest}, and came out as {made.digest}",
@@ -134,7 +135,7 @@ class LayerStore:
         """Tar and compressed layer, in one pass: the tar is not written, unless it was there before."""
         key = plan.layer_key(layer)
         tar = self._known(_TAR, key)
-        if tar and (path := self._cache.blob(tar.digest)):
+        if tar and (path := self._found(tar.digest)):
             digest = tar.digest
             with path.open("rb") as stream:
                 return tar, self._compress(_chunks(stream), lambda: digest)
@@ -148,11 +149,25 @@ class LayerStore:
         """Compress a tar into the cache; its digest is known when all of it was read."""
         with self._cache.writing() as (stream, aside):
             done = compress(chunks, stream, self._codec)
-            stream.flush()
-            self._cache.adopt(aside, done.digest)
+            self._adopt(stream, aside, done.digest)
         made = TarSummary(done.digest, done.size)
         self._note(_COMPRESSED, self._compressed_key(diff_id()), made)
         return made
+
+    def _adopt(self, stream: BinaryIO, aside: Path, digest: Digest) -> Path:
+        """Take into the cache what was just written, and hashed on the way."""
+        stream.flush()
+        path = self._cache.adopt(aside, digest)
+        self._written[digest] = _identity(os.fstat(stream.fileno()))
+        return path
+
+    def _found(self, digest: Digest) -> Path | None:
+        """A blob of the cache, read and checked, but for what this store wrote and nobody has touched since."""
+        path = self._cache.path(digest) if digest in self._written else None
+        with suppress(FileNotFoundError):  # somebody may be clearing the cache
+            if path and _identity(path.stat()) == self._written[digest]:
+                return path
+        return self._cache.blob(digest)
 
     def _compressed_key(self, diff_id: Digest) -> str:
         return f"{diff_id} {fingerprint(self._codec)}"
@@ -163,6 +178,11 @@ class LayerStore:
 
     def _note(self, kind: str, key: str, summary: TarSummary) -> None:
         self._cache.note(kind, key, {"digest": str(summary.digest), "size": summary.size})
+
+
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    """What changes with every write to a file, and when another takes its name."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _checked(blob: Blob) -> Iterator[bytes]:

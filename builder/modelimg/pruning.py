@@ -75,7 +75,7 @@ class Pruning:
     docstrings: tuple[str, ...] = ("modelimg_runtime", "narwhals", "pandas", "pandera", "pydantic", "scipy", "sklearn")
     standard_docstrings: bool = True
 
-    def dropped(self, paths: Sequence[str], read: Callable[[str], bytes]) -> frozenset[str]:
+    def dropped(self, paths: Sequence[str], read: Callable[[str], bytes | bytearray]) -> frozenset[str]:
         """Which files of one wheel are left out.
 
         Args:
@@ -108,7 +108,7 @@ def _matcher(patterns: tuple[str, ...]) -> Callable[[str], object]:
     return re.compile("|".join(map(translate, patterns))).match if patterns else lambda _: None
 
 
-def _unread_stubs(paths: set[str], read: Callable[[str], bytes]) -> set[str]:
+def _unread_stubs(paths: set[str], read: Callable[[str], bytes | bytearray]) -> set[str]:
     """The stubs of a wheel, or none if one of its modules reads the stub that is beside it."""
     stubs = {path for path in paths if path.endswith(".pyi")}
     modules = sorted(path[:-1] for path in stubs if path[:-1] in paths)

@@ -98,8 +98,16 @@ class Spool:
 
     def add(self, content: BinaryIO) -> SliceContent:
         """Append what is left in a stream; readers see it at once."""
-        start = self._size
         shutil.copyfileobj(content, self._stream, _CHUNK)
+        return self._added()
+
+    def add_parts(self, parts: Iterable[bytes | bytearray | memoryview]) -> SliceContent:
+        """Append one content, whose parts are at hand."""
+        self._stream.writelines(parts)
+        return self._added()
+
+    def _added(self) -> SliceContent:
+        start = self._size
         self._stream.flush()
         self._size = self._stream.tell()
         return SliceContent(self._path, start, self._size - start)
@@ -301,7 +309,8 @@ def _close_all(contents: Iterable[BinaryIO | None]) -> None:
 def _content(entry: Entry, stream: BinaryIO) -> Iterator[bytes]:
     left = entry.size
     with stream:
-        while left and (chunk := stream.read(min(left, _CHUNK))):
+        at_once = left if isinstance(stream, io.BytesIO) else _CHUNK  # what is in memory whole need not be copied
+        while left and (chunk := stream.read(min(left, at_once))):
             yield chunk
             left -= len(chunk)
     if left:

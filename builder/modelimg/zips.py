@@ -33,7 +33,7 @@ def open_member(archive: zipfile.ZipFile, name: str) -> BinaryIO:
     )
 
 
-def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
+def read_member(archive: zipfile.ZipFile, name: str) -> bytes | bytearray:
     """A member's bytes; safe to call from several threads at once.
 
     Raises:
@@ -48,7 +48,7 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
     try:
         signature, name_size, extra_size = _LOCAL_HEADER.unpack(header)
         raw = os.pread(number, info.compress_size, info.header_offset + _LOCAL_HEADER.size + name_size + extra_size)
-        data = bytes(deflate.deflate_decompress(raw, info.file_size)) if info.file_size else b""
+        data = deflate.deflate_decompress(raw, info.file_size) if info.file_size else b""
     except (struct.error, deflate.DeflateError) as error:
         raise LayerError(f"{archive.filename}: {name} is damaged: {error}") from error
     if signature != _SIGNATURE or len(data) != info.file_size or deflate.crc32(data) != info.CRC:

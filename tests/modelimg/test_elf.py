@@ -19,12 +19,18 @@ import pytest
 import scipy
 import uvloop.loop
 
-from modelimg.elf import without_unneeded
+from modelimg.elf import needed_parts
 
 SITE_PACKAGES = Path(np.__file__).parents[1]
 WITH_DEBUG = [Path(uvloop.loop.__file__), Path(httptools.parser.parser.__file__)]
 PATCHED = sorted(SITE_PACKAGES.glob("*.libs/*.so*"))
 """What auditwheel put beside packages, and patchelf went over."""
+
+
+def without_unneeded(data: bytes) -> bytes:
+    return b"".join(needed_parts(data))
+
+
 STRIPPED = without_unneeded(Path(pandas._libs.hashtable.__file__).read_bytes())
 
 

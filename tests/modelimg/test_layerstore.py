@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from modelimg.errors import DigestMismatch, LayerError
 from modelimg.fetch import Fetcher
 from modelimg.layerstore import LayerStore
 from modelimg.oci.blob import LAYER_GZIP, Descriptor, FileBlob, read_blob
-from modelimg.oci.compression import fingerprint
+from modelimg.oci.compression import Codec, fingerprint
 from modelimg.oci.values import Digest
 from modelimg.plan import BuildPlan
 
@@ -68,6 +69,27 @@ def test_any_flipped_byte_of_the_cache_is_mended(plan: BuildPlan, own: Fetcher, 
             flips += 1
     show(f"flipped bytes of the cache: {flips}, every one mended")
     assert flips > 15
+
+
+@pytest.mark.parametrize("codec", ["gzip", "none"])
+def test_what_a_store_wrote_itself_is_not_read_again_unless_somebody_touched_it(
+    plan: BuildPlan, own: Fetcher, codec: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Digest] = []
+    find = Cache.blob
+    monkeypatch.setattr(Cache, "blob", lambda cache, digest: read.append(digest) or find(cache, digest))
+    store, layer = LayerStore(own, codec), plan.layers[-1]
+    blob = store.blob(plan, layer)
+    whole = read_blob(blob)
+    assert blob.descriptor.digest not in read
+    path, status = blob.make(), blob.make().stat()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert read_blob(blob) == whole
+    assert blob.descriptor.digest in read
+    read.clear()
+    assert read_blob(LayerStore(own, codec).blob(plan, layer)) == whole
+    assert blob.descriptor.digest in read  # another store, as of another build, trusts nothing
 
 
 def test_a_blob_that_comes_out_otherwise_than_it_was_remembered_is_refused(plan: BuildPlan, own: Fetcher) -> None:

@@ -12,13 +12,15 @@ from pathlib import Path
 import pytest
 import uvloop.loop
 
-from modelimg.elf import without_unneeded
+from modelimg.elf import needed_parts
 from modelimg.errors import LayerError
 from modelimg.pruning import Pruning
 from modelimg.tar import Entry, Spool
-from modelimg.wheels import Wheel
+from modelimg.unpacking import unpack
+from modelimg.wheels import Environment, Wheel
 
 SITE, VENV = "modelimg/venv/lib/python3.11/site-packages", "modelimg/venv"
+PLACE = Environment(VENV, SITE)
 
 
 def make_wheel(
@@ -55,8 +57,8 @@ FILES = {
 
 def unpacked(path: Path, pruning: Pruning | None = Pruning()) -> dict[str, tuple[Entry, bytes]]:  # noqa: B008 - frozen
     with Wheel(path, path.name) as wheel, (path.parent / "spool").open("wb") as stream:
-        entries = wheel.entries(SITE, VENV, pruning, Spool(stream, path.parent / "spool"))
-        return {entry.path: (entry, content(entry)) for entry in entries}
+        entries = unpack([wheel], PLACE, pruning, Spool(stream, path.parent / "spool"))
+        return {entry.path: (entry, content(entry)) for _, entry in entries}
 
 
 def content(entry: Entry) -> bytes:
@@ -123,7 +125,7 @@ def test_what_is_stripped_is_in_the_record_as_it_is(tmp_path: Path) -> None:
     entries = unpacked(make_wheel(tmp_path, {**FILES, **many}))
     rows = list(csv.reader(io.StringIO(entries[f"{SITE}/pkg-1.0.dist-info/RECORD"][1].decode())))
     listed = {name: (hashed, size) for name, hashed, size in rows}
-    stripped = without_unneeded(library)
+    stripped = b"".join(needed_parts(library))
     digest = base64.urlsafe_b64encode(hashlib.sha256(stripped).digest()).rstrip(b"=").decode()
     for name in many:
         assert entries[f"{SITE}/{name}"][1] == stripped
@@ -133,15 +135,15 @@ def test_what_is_stripped_is_in_the_record_as_it_is(tmp_path: Path) -> None:
 def test_a_module_s_source_is_found_without_unpacking_the_rest(tmp_path: Path) -> None:
     path = make_wheel(tmp_path, FILES)
     with Wheel(path, path.name) as wheel:
-        assert [entry.path for entry in wheel.modules(SITE, VENV, Pruning())] == [f"{SITE}/pkg/__init__.py"]
-        everything = {entry.path for entry in wheel.modules(SITE, VENV, None)}
+        assert [entry.path for entry in wheel.modules(PLACE, Pruning())] == [f"{SITE}/pkg/__init__.py"]
+        everything = {entry.path for entry in wheel.modules(PLACE, None)}
     assert everything == {f"{SITE}/pkg/__init__.py", f"{SITE}/pkg/tests/test_x.py"}
 
 
 def test_a_file_that_a_wheel_holds_twice_is_not_lost_silently(tmp_path: Path) -> None:
     twice = make_wheel(tmp_path, {**FILES, "pkg-1.0.data/purelib/pkg/__init__.py": b"x = 2\n"})
     with Wheel(twice, twice.name) as wheel, (tmp_path / "spool").open("wb") as stream:
-        paths = [e.path for e in wheel.entries(SITE, VENV, Pruning(), Spool(stream, tmp_path / "spool"))]
+        paths = [entry.path for _, entry in unpack([wheel], PLACE, Pruning(), Spool(stream, tmp_path / "spool"))]
     assert paths.count(f"{SITE}/pkg/__init__.py") == 2  # which the layer refuses
 
 
