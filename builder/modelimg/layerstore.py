@@ -42,6 +42,11 @@ class Layer:
     diff_id: Digest
     size: int
 
+    @property
+    def summary(self) -> TarSummary:
+        """Of the tar, as whoever wrote it gave it."""
+        return TarSummary(self.diff_id, self.size)
+
 
 @dataclass(frozen=True)
 class LayerBlob(LazyBlob):
@@ -93,12 +98,10 @@ class LayerStore:
         Raises:
             As `tar`.
         """
+        tar = self._known(_TAR, plan.layer_key(layer))
         if self._codec == "none":
-            made = self.tar(plan, layer)
-            descriptor = Descriptor(LAYER, made.diff_id, made.size)
-            return LayerBlob(descriptor, lambda: self.tar(plan, layer).path, made.diff_id)
-        key = plan.layer_key(layer)
-        tar = self._known(_TAR, key)
+            tar = tar or self.tar(plan, layer).summary
+            return self._lazy(tar.digest, tar, lambda: self.tar(plan, layer).summary)
         known = self._known(_COMPRESSED, self._compressed_key(tar.digest)) if tar else None
         if tar is None or known is None:
             tar, known = self._make(plan, layer)
@@ -129,7 +132,8 @@ class LayerStore:
                 )
             return path
 
-        return LayerBlob(Descriptor(media_type(self._codec), known.digest, known.size), find, diff_id)
+        descriptor = Descriptor(media_type(self._codec), known.digest, known.size)
+        return LayerBlob(descriptor, find, diff_id, peek=lambda: self._cache.path(known.digest))
 
     def _make(self, plan: BuildPlan, layer: PlannedLayer) -> tuple[TarSummary, TarSummary]:
         """Tar and compressed layer, in one pass: the tar is not written, unless it was there before."""

@@ -108,11 +108,15 @@ class _Place:
         config = self._document(manifest.config.digest)
         if config is None:
             return None
-        return Image(data, config, tuple(LazyBlob(one, partial(self._layer, one)) for one in manifest.layers))
+        return Image(data, config, tuple(self._lazy(layer) for layer in manifest.layers))
 
     def _document(self, digest: Digest) -> bytes | None:
         path = self.fetcher.cache.blob(digest)
         return path.read_bytes() if path and path.stat().st_size <= _MAX_DOCUMENT else None
+
+    def _lazy(self, descriptor: Descriptor) -> LazyBlob:
+        find = partial(self.fetcher.cache.path, descriptor.digest)
+        return LazyBlob(descriptor, partial(self._layer, descriptor), peek=find)
 
     def _layer(self, descriptor: Descriptor) -> Path:
         """A layer's file: in the cache, where a damaged one counts as missing, or else fetched into it."""

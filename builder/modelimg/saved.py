@@ -53,7 +53,7 @@ def _kept(layer: Blob, cache: Cache) -> LazyBlob:
             copy_blob(layer, stream)
             stream.flush()
             cache.adopt(path, digest)
-    return LazyBlob(layer.descriptor, lambda: _find(digest, cache))
+    return LazyBlob(layer.descriptor, lambda: _find(digest, cache), peek=lambda: cache.path(digest))
 
 
 def _find(digest: Digest, cache: Cache) -> Path:

@@ -81,7 +81,11 @@ def _ask(name: str, platform: Platform, fetcher: Fetcher, lock: Path | None) -> 
 def _resolved(name: str, platform: Platform, fact: dict[str, Any], fetcher: Fetcher) -> ResolvedBase:
     config = ImageConfig.parse(fact["config"].encode())
     diff_id = config.diff_ids[0]
-    layer = LazyBlob(Descriptor(LAYER, diff_id, fact["size"]), lambda: _tar(name, platform, fact, fetcher))
+    layer = LazyBlob(
+        Descriptor(LAYER, diff_id, fact["size"]),
+        lambda: _tar(name, platform, fact, fetcher),
+        peek=lambda: fetcher.cache.path(diff_id),
+    )
     return ResolvedBase(
         name=name,
         digest=config.digest,

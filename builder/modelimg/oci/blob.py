@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -132,10 +134,12 @@ class LazyBlob:
     Attributes:
         descriptor: what it is.
         make: finds the file, or makes it; hashes it whichever it does, as a cache does that mends itself.
+        peek: the file that `make` would look at first, unread, or None.
     """
 
     descriptor: Descriptor
     make: Callable[[], Path] = field(compare=False, repr=False)
+    peek: Callable[[], Path | None] = field(default=lambda: None, compare=False, repr=False, kw_only=True)
 
     def open(self) -> CheckedStream:
         """See `Blob`."""
@@ -148,6 +152,8 @@ def copy_blob(blob: Blob, out: BinaryIO) -> None:
     Raises:
         DigestMismatch: other bytes, or another number of them, than the descriptor says; ``out`` holds them already.
     """
+    if isinstance(blob, LazyBlob) and out.seekable() and _copied_meanwhile(blob, out):
+        return
     hasher, left = hashlib.sha256(), blob.descriptor.size
     with blob.open() as stream:
         checked = isinstance(stream, CheckedStream)
@@ -160,6 +166,35 @@ def copy_blob(blob: Blob, out: BinaryIO) -> None:
         raise DigestMismatch(f"the blob {blob.descriptor.digest} ended {left} bytes too early")
     if not checked and Digest(hasher.hexdigest()) != blob.descriptor.digest:
         raise DigestMismatch(f"the blob {blob.descriptor.digest} has bytes of sha256:{hasher.hexdigest()}")
+
+
+def _copied_meanwhile(blob: LazyBlob, out: BinaryIO) -> bool:
+    """Copy the file that is there while another thread hashes it; False, with nothing written, if it was not right."""
+    found, start, left = blob.peek(), out.tell(), blob.descriptor.size
+    try:
+        stream = found.open("rb") if found else None
+    except OSError:
+        stream = None
+    if stream is None:
+        return False
+    with stream, ThreadPoolExecutor(1) as pool:
+        checking = pool.submit(blob.make)
+        while chunk := _readable(stream):
+            out.write(chunk)
+            left -= len(chunk)
+        right = os.path.samestat(checking.result().stat(), os.fstat(stream.fileno()))  # no other file while it is open
+    if left or not right:
+        out.seek(start)
+        out.truncate()
+    return right and not left
+
+
+def _readable(stream: BinaryIO) -> bytes:
+    """The next bytes; none where the disk gives no more, which whoever hashes the file finds out as well."""
+    try:
+        return stream.read(_CHUNK)
+    except OSError:
+        return b""
 
 
 def read_blob(blob: Blob) -> bytes:
