@@ -27,6 +27,7 @@ from modelimg_runtime import contract
 
 ROOT = Path(__file__).parents[1]
 TEST_CACHE = ROOT / ".work" / "cache"
+_SHOWN = "shown"
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -136,14 +137,23 @@ def penguins(tmp_path_factory: pytest.TempPathFactory, _own_environment: None) -
 
 
 @pytest.fixture
-def show(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Print past pytest's capture: a fuzz test's counts are worth reading when it passes, too."""
+def show(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Tell the reader of the run something, such as a fuzz test's counts, which are worth reading when it passes, too."""
+    return lambda text: record_property(_SHOWN, text)
 
-    def write(text: str) -> None:
-        with capsys.disabled():
-            print(f"\n  {text}")
 
-    return write
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests have shown, also those that another process ran."""
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, ())]
+    lines = {f"{report.nodeid.partition('@')[0]}: {text}" for report in reports for text in _shown(report)}
+    if lines:
+        terminalreporter.section("what tests counted")
+        for line in sorted(lines):
+            terminalreporter.write_line(line)
+
+
+def _shown(report: pytest.TestReport) -> Iterator[str]:
+    return (str(text) for name, text in report.user_properties if name == _SHOWN)
 
 
 @pytest.fixture(scope="session")
