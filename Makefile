@@ -37,7 +37,7 @@ unit: setup ## Tests that need no engine
 
 integration: setup engine ## Tests against a real Docker Engine and a real registry
 	@scripts/test-tools
-	$(BIN)/pytest -m engine -n 2 --dist loadgroup
+	$(BIN)/pytest -m engine
 
 format: setup ## Let ruff mend what it can
 	$(BIN)/ruff check --fix .

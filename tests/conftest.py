@@ -25,6 +25,10 @@ from modelimg.oci.values import Platform
 from modelimg.tar import Spool
 from modelimg_runtime import contract
 
+pytest.register_assert_rewrite(
+    "bad_input", "chromium", "compiling", "lane_inputs", "monitor_page", "real_registry", "registry_server"
+)
+
 ROOT = Path(__file__).parents[1]
 TEST_CACHE = ROOT / ".work" / "cache"
 _SHOWN = "shown"

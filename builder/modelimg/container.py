@@ -5,6 +5,7 @@ For hosts that permit no namespaces, and for bases that only a daemon has.
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import tarfile
 import tempfile
@@ -111,7 +112,7 @@ def _image(client: docker.DockerClient, base: ResolvedBase) -> Iterator[str]:
     if base.image is None:
         yield base.reference
         return
-    name = Reference("", _REPOSITORY, base.digest.hex[:32])
+    name = Reference("", _REPOSITORY, f"{base.digest.hex[:32]}-{secrets.token_hex(8)}")  # another build has its own
     load_image(client, base.image, [name])
     try:
         yield str(name)

@@ -24,13 +24,6 @@ import pytest
 from real_registry import RealRegistry
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of this folder share a daemon and its images, so one process runs them all, whatever others run meanwhile."""
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.xdist_group("daemon"))
-
-
 @pytest.fixture(scope="session")
 def client() -> Iterator[docker.DockerClient]:
     client = docker.from_env()

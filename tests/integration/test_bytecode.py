@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,6 +56,21 @@ def test_a_container_gives_the_same_bytes_and_leaves_nothing(
     request.getfixturevalue("forbidden")
     assert bytecode_obstacle(bookworm) is None
     assert read_entries(make_bytecode(bookworm, sources, STANDARD, spool)) == expected
+    assert left_over(client) == []
+
+
+def test_builds_side_by_side_do_not_take_the_base_from_each_other(
+    bookworm: ResolvedBase, sources: list[Entry], expected, request, client: docker.DockerClient, tmp_path: Path
+) -> None:
+    request.getfixturevalue("forbidden")
+
+    def make(number: int) -> dict[str, bytes]:
+        path = tmp_path / str(number)
+        with path.open("wb") as stream:
+            return read_entries(make_bytecode(bookworm, sources, STANDARD, Spool(stream, path)))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(make, range(8))) == [expected] * 8
     assert left_over(client) == []
 
 

@@ -120,7 +120,7 @@ def monitoring_schemas(baseline: Baseline) -> dict[str, Schema]:
                 },
                 optional=["prediction_id", "row", "prediction"],
             ),
-            "allOf": [{"anyOf": [known, sent_back]}],
+            "anyOf": [known, sent_back],
             "description": "What would have been right of one row.",
         }
     }
