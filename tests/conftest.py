@@ -149,7 +149,7 @@ def show(record_property: Callable[[str, object], None]) -> Callable[[str], None
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What tests have shown, also those that another process ran."""
     reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, ())]
-    lines = {f"{report.nodeid.partition('@')[0]}: {text}" for report in reports for text in _shown(report)}
+    lines = {f"{report.nodeid}: {text}" for report in reports for text in _shown(report)}
     if lines:
         terminalreporter.section("what tests counted")
         for line in sorted(lines):

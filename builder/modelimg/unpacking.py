@@ -73,7 +73,7 @@ class _Stripper:
         with self._holding(member.info.file_size):
             data = wheel.read(member)
             parts = needed_parts(data)
-            if sum(map(len, parts)) == len(data):
+            if parts[0] is data:
                 return None
             record = record_of(parts)
             with self._changing:
